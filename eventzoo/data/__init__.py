@@ -1,0 +1,1 @@
+"""Samples, datasets, transforms, representations, and the DataModule that composes them."""

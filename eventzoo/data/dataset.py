@@ -1,0 +1,116 @@
+"""What a dataset is: a fixed, labelled list of recordings."""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from torch.utils.data import Dataset
+
+from eventzoo.errors import DatasetNotFoundError, EventZooError
+from eventzoo.events import Events
+from eventzoo.specs import Part
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One recording with its answer.
+
+    Attributes:
+        events: The recording.
+        label: Index into the dataset's `classes`.
+        key: Stable name of the sample, unique within its dataset: `"train/3/00108"`.
+    """
+
+    events: Events
+    label: int
+    key: str
+
+
+class EventDataset(Part, Dataset[Sample], ABC):
+    """Base of all datasets: map-style, in a fixed order. Never shuffles, never augments.
+
+    A subclass is constructed with `split` and keeps it; everything else about its construction is its own.
+
+    Attributes:
+        sensor_size: `(width, height)` in pixels.
+        classes: Names of the classes; a label is an index into them.
+        task: What the labels are for.
+        split: Which part of the data this is.
+    """
+
+    sensor_size: ClassVar[tuple[int, int]]
+    classes: ClassVar[tuple[str, ...]]
+    task: ClassVar[Literal["classification"]] = "classification"
+    split: Split
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @abstractmethod
+    def verify(self) -> None:
+        """Read every sample, and raise the first error with the name of the file that it is in."""
+
+    def at_split(self, split: Split) -> Self:
+        """The same dataset at another split."""
+        return type(self)(**{**self.init_args, "split": split})
+
+
+class FileDataset(EventDataset):
+    """Base of the datasets that are a folder of one recording a file.
+
+    A subclass sets `folder` and `instructions`, lists its files with `_find`, and reads one with `_read`.
+
+    Args:
+        root: Folder of the dataset. Default: the dataset's usual folder name inside `$EVENTZOO_DATA`, or inside `data`.
+        split: `train`, `val` or `test`.
+
+    Attributes:
+        folder: The usual name of the dataset's folder.
+        instructions: Where the data comes from and how it must lie, for the error when it is missing.
+    """
+
+    folder: ClassVar[str]
+    instructions: ClassVar[str]
+
+    def __init__(self, root: str | None = None, split: Split = "train") -> None:
+        self.root = Path(root) if root is not None else Path(os.environ.get("EVENTZOO_DATA", "data")) / self.folder
+        self.split = split
+        self.files = self._find()
+        if not self.files:
+            raise DatasetNotFoundError(
+                f"{type(self).__name__}: no {split} recordings under {self.root.absolute()}. {self.instructions} "
+                "Then give the folder as root, or set EVENTZOO_DATA to the folder that holds it."
+            )
+
+    @abstractmethod
+    def _find(self) -> list[tuple[Path, int]]:
+        """The split's files with their labels, in a fixed order; empty if there are none."""
+
+    @abstractmethod
+    def _read(self, path: Path) -> Events:
+        """The recording in a file."""
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Sample:
+        path, label = self.files[index]
+        return Sample(self._read(path), label, path.relative_to(self.root).with_suffix("").as_posix())
+
+    def verify(self) -> None:
+        """Read every recording. Raises `EventFileError` for the first that is broken, `EventZooError` for one without events."""
+        for path, _ in self.files:
+            if not len(self._read(path)):
+                raise EventZooError(f"{path}: the recording holds no events")
+
+
+def held_out(number: int) -> bool:
+    """Whether a training recording belongs to the validation split where a dataset publishes none: every fifth by its number."""
+    return number % 5 == 0

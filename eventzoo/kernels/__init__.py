@@ -1,0 +1,1 @@
+"""Numba kernels on plain arrays. Nothing here knows of torch."""

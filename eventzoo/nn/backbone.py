@@ -1,0 +1,33 @@
+"""What a backbone is: a batch in, features out."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from eventzoo.data.representation import Kind
+from eventzoo.specs import Part
+
+
+class Backbone(Part, nn.Module, ABC):
+    """Base of all backbones. The head belongs to the task.
+
+    Attributes:
+        accepts: The kind of representation that it takes.
+        sensor_size: `(width, height)` in pixels that it is made for; None where any size will do.
+        out_channels: Channels of the features.
+        out_size: `(width, height)` of the feature map; None where the features are one vector a sample.
+    """
+
+    accepts: ClassVar[Kind]
+    sensor_size: tuple[int, int] | None
+    out_channels: int
+    out_size: tuple[int, int] | None
+
+    @abstractmethod
+    def forward(self, batch: Any) -> Tensor:
+        """Features of a batch as its representation collates it.
+
+        Shapes:
+            output: `[B, out_channels, height, width]`, or `[B, out_channels]` where `out_size` is None.
+        """

@@ -1,0 +1,1 @@
+"""Built-in representations, one a file."""

@@ -1,0 +1,135 @@
+"""Parts and their specifications: the one language of configs, checkpoints, saved models and zoo cards.
+
+A specification is `{"class_path": "eventzoo.backbones.AEGNN", "init_args": {...}}`, nested where an argument is itself a
+part: what LightningCLI reads from YAML. `spec_of` writes it, `build` reads it.
+"""
+
+import importlib.metadata
+import importlib.util
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from eventzoo import registry
+from eventzoo.errors import EventZooError
+
+T = TypeVar("T")
+
+_ALWAYS_ALLOWED = ("eventzoo", "torch")
+
+
+class Part:
+    """Base of all configurable parts: remembers the arguments it was made with, so that it can be saved by name.
+
+    Attributes:
+        init_args: The arguments of the constructor by name, without those left at their defaults.
+    """
+
+    init_args: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        part = super().__new__(cls)
+        try:
+            bound = inspect.signature(cls.__init__).bind(part, *args, **kwargs)
+        except TypeError:  # __init__ will say so itself; unpickling calls without arguments and restores the state
+            return part
+        given = dict(list(bound.arguments.items())[1:])
+        given.update(given.pop("kwargs", {}))
+        object.__setattr__(part, "init_args", given)  # before nn.Module.__init__, which its own __setattr__ asks for
+        return part
+
+
+def spec_of(part: Part) -> dict[str, Any]:
+    """The specification that `build` makes the same part from (its weights apart), of plain JSON types.
+
+    Raises:
+        EventZooError: An argument is neither a plain value nor a part.
+    """
+    cls = type(part)
+    return {"class_path": class_path(cls), "init_args": {k: _plain(v, cls, k) for k, v in part.init_args.items()}}
+
+
+def class_path(cls: type) -> str:
+    """The stable import path of a class: its registered name where it has one, which survives a move of its module."""
+    for group in registry.GROUPS:
+        claims = registry.entries(group).get(cls.__name__, [])
+        if len(claims) == 1 and claims[0].module == cls.__module__:
+            return f"eventzoo.{group}.{cls.__name__}"
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def build(spec: Mapping[str, Any], base: type[T], where: str = "specification") -> T:
+    """The part that a specification describes, type-checked argument by argument.
+
+    Safe on specifications from strangers: before anything is imported, every import path in it must lie in eventzoo,
+    torch or a package that registers parts.
+
+    Args:
+        spec: `class_path` and `init_args`. A bare class name is looked up in the registries.
+        base: The class that the result must be an instance of.
+        where: What the specification is part of, for messages.
+
+    Raises:
+        EventZooError: The specification names something unknown or forbidden, or an argument is missing or wrong.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(base, "part", required=True)
+    try:
+        parsed = parser.parse_object({"part": _resolved(spec, where)})
+        return parser.instantiate(parsed).part  # type: ignore[no-any-return]
+    except ArgumentError as error:
+        raise EventZooError(f"{where}: {error}") from error
+
+
+def _plain(value: Any, owner: type, name: str) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Part):
+        return spec_of(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item, owner, name) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, owner, name) for item in value]
+    raise EventZooError(f"{owner.__name__} cannot be saved: its argument {name!r} is a {type(value).__name__}, neither a plain value nor a part")
+
+
+def _resolved(value: Any, where: str) -> Any:
+    """`value` with bare registered names made long; refuses import paths outside the allowed packages."""
+    if isinstance(value, Mapping):
+        return {key: _named(item) if key == "class_path" else item for key, item in ((k, _resolved(v, where)) for k, v in value.items())}
+    if isinstance(value, list | tuple):
+        return [_resolved(item, where) for item in value]
+    if isinstance(value, str) and _is_import_path(value) and not allowed(value):
+        raise EventZooError(
+            f"{where}: refusing to import {value!r}: only eventzoo, torch and packages that register eventzoo parts may be named "
+            f"({', '.join(sorted(_plugin_modules()))})"
+        )
+    return value
+
+
+def _named(name: Any) -> Any:
+    for group in registry.GROUPS:
+        if name in registry.entries(group):
+            registry.find(group, name)
+            return f"eventzoo.{group}.{name}"
+    return name
+
+
+def allowed(import_path: str) -> bool:
+    """Whether specifications from elsewhere may name this import path."""
+    return import_path.split(".")[0] in {*_ALWAYS_ALLOWED, *_plugin_modules()}
+
+
+def _plugin_modules() -> set[str]:
+    return {entry.module.split(".")[0] for group in registry.GROUPS for claims in registry.entries(group).values() for entry in claims}
+
+
+def _is_import_path(value: str) -> bool:
+    """Whether jsonargparse could import something for this string: dotted, and its first module is installed."""
+    first, *rest = value.split(".")
+    return bool(rest) and all(name.isidentifier() for name in (first, *rest)) and importlib.util.find_spec(first) is not None

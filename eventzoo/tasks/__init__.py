@@ -1,0 +1,1 @@
+"""Tasks: what a backbone is trained for, with losses and metrics."""
