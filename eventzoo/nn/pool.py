@@ -1,0 +1,116 @@
+"""Max pooling of graphs on fixed grids, whose cells depend on the sensor alone and never on the batch."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.utils import scatter
+
+
+class CoarseGraph(NamedTuple):
+    """A pooled graph.
+
+    Attributes:
+        x: Features `[M, C]`.
+        pos: Positions `[M, D]`.
+        edge_index: Source and target, int64 `[2, F]`, sorted by target, then by source.
+        edge_attr: Offsets of the edges `[F, D]` in [0, 1].
+        batch: The sample that a node belongs to, int64 `[M]`.
+    """
+
+    x: Tensor
+    pos: Tensor
+    edge_index: Tensor
+    edge_attr: Tensor
+    batch: Tensor
+
+
+def relative_positions(pos: Tensor, edge_index: Tensor, scale: float) -> Tensor:
+    """Offset from target to source of every edge, mapped from [-scale, scale] to [0, 1].
+
+    Shapes:
+        pos: `[N, D]`; edge_index: `[2, E]`; output: `[E, D]`.
+    """
+    return (pos[edge_index[0]] - pos[edge_index[1]]) / (2 * scale) + 0.5
+
+
+class VoxelMaxPool(nn.Module):
+    """Pool all nodes of a voxel of the image plane into one; its edges are those that lead from voxel to voxel.
+
+    Features are the maximum over the voxel's nodes, the position is their mean. Nodes come out ordered by sample, then by
+    voxel, x fastest.
+
+    Source: Schaefer et al., AEGNN, CVPR 2022. Other than there, the grid starts at pixel (0, 0) whatever the batch holds,
+    and the offsets of the coarse edges are divided by a constant instead of the batch's maximum.
+
+    Args:
+        voxel_size: `(width, height)` of a voxel in pixels.
+        sensor_size: `(width, height)` of the sensor in pixels.
+        scale: Largest absolute offset between joined voxels' positions, which maps to 1; larger ones are clamped.
+
+    Shapes:
+        input: x `[N, C]`, pos `[N, D]` with pixels first, edge_index `[2, E]`, batch `[N]`.
+        output: A `CoarseGraph`.
+    """
+
+    def __init__(self, voxel_size: tuple[int, int], sensor_size: tuple[int, int], scale: float) -> None:
+        super().__init__()
+        self.voxel_size, self.scale = voxel_size, scale
+        self.grid = (math.ceil(sensor_size[0] / voxel_size[0]), math.ceil(sensor_size[1] / voxel_size[1]))
+
+    def forward(self, x: Tensor, pos: Tensor, edge_index: Tensor, batch: Tensor) -> CoarseGraph:
+        """Pool a graph."""
+        cells = self.grid[0] * self.grid[1]
+        voxel = cell_index(pos, self.voxel_size, self.grid[0]) + batch * cells
+        occupied, node = torch.unique(voxel, return_inverse=True)
+        coarse_pos = scatter(pos, node, 0, len(occupied), "mean")
+        ends = node[edge_index]
+        source, target = ends[:, ends[0] != ends[1]]
+        joined = torch.unique(target * len(occupied) + source)
+        edges = torch.stack([joined % max(len(occupied), 1), joined // max(len(occupied), 1)])
+        return CoarseGraph(
+            scatter(x, node, 0, len(occupied), "max"),
+            coarse_pos,
+            edges,
+            relative_positions(coarse_pos, edges, self.scale),
+            occupied // cells,
+        )
+
+    def extra_repr(self) -> str:
+        """Voxel and grid."""
+        return f"voxel_size={self.voxel_size}, grid={self.grid}"
+
+
+class GridMaxPool(nn.Module):
+    """Pool the nodes of each cell of a fixed grid over the sensor into a dense map; a cell without nodes is zero.
+
+    Args:
+        size: `(width, height)` of the map in cells.
+        sensor_size: `(width, height)` of the sensor in pixels.
+
+    Shapes:
+        input: x `[N, C]`, pos `[N, D]` with pixels first, batch `[N]`, and the number of samples B.
+        output: `[B, C, height, width]`.
+    """
+
+    def __init__(self, size: tuple[int, int], sensor_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+        self.cell_size = (sensor_size[0] / size[0], sensor_size[1] / size[1])
+
+    def forward(self, x: Tensor, pos: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
+        """Pool a graph."""
+        width, height = self.size
+        cell = cell_index(pos, self.cell_size, width) + batch * (width * height)
+        pooled = scatter(x, cell, 0, num_graphs * width * height, "max")
+        return pooled.view(num_graphs, height, width, -1).permute(0, 3, 1, 2)
+
+    def extra_repr(self) -> str:
+        """Map and cell."""
+        return f"size={self.size}, cell_size={self.cell_size}"
+
+
+def cell_index(pos: Tensor, cell_size: tuple[float, float], columns: int) -> Tensor:
+    """Index of the cell that each position lies in, x fastest: `[N, D]` to int64 `[N]`."""
+    return (pos[:, 0] / cell_size[0]).long() + columns * (pos[:, 1] / cell_size[1]).long()

@@ -1,0 +1,89 @@
+"""AEGNN's residual graph network."""
+
+from typing import ClassVar
+
+from torch import Tensor
+from torch.nn.functional import elu
+from torch_geometric.data import Batch
+from torch_geometric.nn import BatchNorm
+
+from eventzoo.data.representation import Kind
+from eventzoo.errors import EventZooError
+from eventzoo.nn.backbone import Backbone
+from eventzoo.nn.pool import GridMaxPool, VoxelMaxPool
+from eventzoo.nn.spline_conv import SplineConv, SplineEdges
+
+
+class AEGNN(Backbone):
+    """Residual graph network of spline convolutions over an event graph, then over its voxels ("GraphRes").
+
+    Five convolutions on the event graph with one residual connection, voxel max pooling, two convolutions on the coarse
+    graph with another residual connection, and max pooling into a small dense map. Every convolution is followed by ELU
+    and then by batch normalisation.
+
+    Source: Schaefer et al., "AEGNN: Asynchronous Event-based Graph Neural Networks", CVPR 2022. The published sizes are
+    `channels=(8, 16, 16, 16, 32, 32, 32), kernel_size=2` (N-Cars; the default) and
+    `channels=(16, 32, 32, 32, 128, 128, 128), kernel_size=8` (N-Caltech101 and Gen1).
+
+    Args:
+        sensor_size: `(width, height)` in pixels.
+        in_channels: Features of an event. The command line sets it from the representation.
+        channels: Output channels of the seven convolutions; the second equals the fourth, the fifth the seventh.
+        kernel_size: Kernel points of an axis.
+        dim: 3 to convolve over x, y and time, 2 to ignore time.
+        pool_size: `(width, height)` of a voxel of the coarse graph, in pixels.
+        coarse_scale: Offset between coarse nodes that maps to the kernel's end, in pixels. Default: twice the larger side of a voxel.
+        out_size: `(width, height)` of the feature map, in cells.
+        bias: Whether the convolutions have a bias.
+        root_weight: Whether the convolutions see the node itself.
+
+    Shapes:
+        input: A batch of event graphs with x `[N, in_channels]`, pos `[N, 3]`, edge_index `[2, E]`, edge_attr `[E, 3]`.
+        output: `[B, channels[6], out_size height, out_size width]`.
+    """
+
+    accepts: ClassVar[Kind] = "graph"
+
+    def __init__(
+        self,
+        sensor_size: tuple[int, int],
+        in_channels: int = 1,
+        channels: tuple[int, int, int, int, int, int, int] = (8, 16, 16, 16, 32, 32, 32),
+        kernel_size: int = 2,
+        dim: int = 3,
+        pool_size: tuple[int, int] = (16, 12),
+        coarse_scale: float | None = None,
+        out_size: tuple[int, int] = (4, 4),
+        bias: bool = True,
+        root_weight: bool = True,
+    ) -> None:
+        super().__init__()
+        if len(channels) != 7 or channels[1] != channels[3] or channels[4] != channels[6]:
+            raise EventZooError(f"AEGNN: channels are seven, the second equal to the fourth and the fifth to the seventh, not {channels}")
+        if kernel_size < 2 or dim not in (2, 3):
+            raise EventZooError(f"AEGNN: kernel_size is at least 2 and dim is 2 or 3, not {kernel_size} and {dim}")
+        self.sensor_size, self.dim, self.kernel_size = sensor_size, dim, kernel_size
+        self.out_channels, self.out_size = channels[6], out_size
+        widths = (in_channels, *channels)
+        for i in range(1, 8):
+            conv = SplineConv(widths[i - 1], widths[i], dim, kernel_size, bias=bias, root_weight=root_weight)
+            self.add_module(f"conv{i}", conv)
+            self.add_module(f"norm{i}", BatchNorm(widths[i], allow_single_element=True))
+        scale = 2.0 * max(pool_size) if coarse_scale is None else coarse_scale
+        self.pool5 = VoxelMaxPool(pool_size, sensor_size, scale)
+        self.pool7 = GridMaxPool(out_size, sensor_size)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Features of a batch of event graphs."""
+        edges = SplineEdges(batch.edge_index, batch.edge_attr[:, : self.dim], batch.num_nodes, self.kernel_size)
+        x = self.norm1(elu(self.conv1(batch.x, edges)))
+        skip = x = self.norm2(elu(self.conv2(x, edges)))
+        x = self.norm3(elu(self.conv3(x, edges)))
+        x = self.norm4(elu(self.conv4(x, edges))) + skip
+        x = self.norm5(elu(self.conv5(x, edges)))
+
+        skip, pos, edge_index, edge_attr, sample = self.pool5(x, batch.pos[:, : self.dim], batch.edge_index, batch.batch)
+        edges = SplineEdges(edge_index, edge_attr, len(skip), self.kernel_size)
+        x = self.norm6(elu(self.conv6(skip, edges)))
+        x = self.norm7(elu(self.conv7(x, edges))) + skip
+        return self.pool7(x, pos, sample, batch.num_graphs)
