@@ -4,7 +4,7 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, get_args
 
 from torch.utils.data import Dataset
 
@@ -80,6 +80,8 @@ class FileDataset(EventDataset):
     instructions: ClassVar[str]
 
     def __init__(self, root: str | None = None, split: Split = "train") -> None:
+        if split not in get_args(Split):
+            raise EventZooError(f"{type(self).__name__} has the splits {', '.join(get_args(Split))}, not {split!r}")
         self.root = Path(root) if root is not None else Path(os.environ.get("EVENTZOO_DATA", "data")) / self.folder
         self.split = split
         self.files = self._find()

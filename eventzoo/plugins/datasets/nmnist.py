@@ -1,0 +1,43 @@
+"""N-MNIST: handwritten digits shown to an event camera that moves in three saccades."""
+
+from pathlib import Path
+
+from eventzoo.data.dataset import FileDataset, held_out
+from eventzoo.errors import EventZooError
+from eventzoo.events import Events
+from eventzoo.io import read
+
+
+class NMNIST(FileDataset):
+    """N-MNIST: MNIST's 70,000 digits, recorded through an ATIS's window of 34×34 pixels for 0.3 s each.
+
+    Orchard, Jayawant, Cohen and Thakor, "Converting Static Image Datasets to Spiking Neuromorphic Datasets Using
+    Saccades", Frontiers in Neuroscience 9:437, 2015. Layout, as published: `Train/<digit>/<id>.bin` and `Test/<digit>/<id>.bin`.
+
+    The publishers' 10,000 test recordings are `test`. Of their 60,000 training recordings, those whose id is a multiple of
+    five are `val` and the others `train`. Samples are ordered by digit, then id.
+    """
+
+    sensor_size = (34, 34)
+    classes = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+    folder = "N-MNIST"
+    instructions = (
+        "Get Train.zip and Test.zip from https://www.garrickorchard.com/datasets/n-mnist and unpack both into one folder, "
+        "so that it holds Train/0/00002.bin and so on."
+    )
+
+    def _find(self) -> list[tuple[Path, int]]:
+        found = [(*self._digit_and_id(path), path) for path in self.root.glob(f"{'Test' if self.split == 'test' else 'Train'}/**/*.bin")]
+        wanted = (entry for entry in found if self.split == "test" or held_out(entry[1]) == (self.split == "val"))
+        return [(path, digit) for digit, _, path in sorted(wanted)]
+
+    def _digit_and_id(self, path: Path) -> tuple[int, int]:
+        digit, name = path.parent.name, path.stem
+        if digit not in self.classes or len(path.relative_to(self.root).parts) != 3 or not (name.isascii() and name.isdigit()):
+            raise EventZooError(
+                f"{path}: N-MNIST's recordings are called <digit>/<id>.bin, such as 3/00108.bin; remove or rename this file"
+            )
+        return self.classes.index(digit), int(name)
+
+    def _read(self, path: Path) -> Events:
+        return read(path, sensor_size=self.sensor_size)

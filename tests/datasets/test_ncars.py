@@ -1,0 +1,125 @@
+import csv
+
+import numpy as np
+import pytest
+
+from eventzoo.errors import DatasetNotFoundError, EventFileError, EventZooError
+from eventzoo.events import Events
+from eventzoo.io import write
+from eventzoo.plugins.datasets.ncars import NCars
+
+FILES = [
+    *("n-cars_train/cars/obj_004400_td.dat", "n-cars_train/cars/obj_012335_td.dat", "n-cars_train/cars/obj_004397_td.dat"),
+    *("n-cars_train/background/obj_004211_td.dat", "n-cars_train/background/obj_004215_td.dat"),
+    *("n-cars_test/background/obj_000000_td.dat", "n-cars_test/cars/obj_000001_td.dat", "n-cars_test/cars/obj_000000_td.dat"),
+]
+
+
+def recording(seed: int, count: int = 30) -> Events:
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(0, 120, count), rng.integers(0, 100, count)
+    return Events(x, y, np.sort(rng.integers(0, 100_000, count)), rng.integers(0, 2, count), (120, 100))
+
+
+@pytest.fixture(params=[".", "Prophesee_Dataset_n_cars"], ids=["flat", "nested"])
+def root(tmp_path, request):
+    for seed, name in enumerate(FILES):
+        path = tmp_path / request.param / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, recording(seed))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("split", "keys", "labels"),
+    [
+        (
+            "train",
+            ["n-cars_train/cars/obj_004397_td", "n-cars_train/background/obj_004211_td"],
+            ["car", "background"],
+        ),
+        (
+            "val",
+            ["n-cars_train/cars/obj_004400_td", "n-cars_train/cars/obj_012335_td", "n-cars_train/background/obj_004215_td"],
+            ["car", "car", "background"],
+        ),
+        (
+            "test",
+            ["n-cars_test/cars/obj_000000_td", "n-cars_test/cars/obj_000001_td", "n-cars_test/background/obj_000000_td"],
+            ["car", "car", "background"],
+        ),
+    ],
+)
+def test_splits(root, split, keys, labels):
+    dataset = NCars(str(root), split)
+    samples = [dataset[index] for index in range(len(dataset))]
+    assert [sample.key for sample in samples] == keys
+    assert [dataset.classes[sample.label] for sample in samples] == labels
+    assert all(sample.events == recording(FILES.index(sample.key + ".dat")) for sample in samples)
+    dataset.verify()
+
+
+def test_car_is_class_0():
+    assert NCars.classes == ("car", "background")
+
+
+def test_at_another_split(root):
+    assert [len(NCars(str(root)).at_split(split)) for split in ("train", "val", "test")] == [2, 3, 3]
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(DatasetNotFoundError, match=r"(?s)NCars: no train recordings under .*nowhere.*prophesee.*n-cars_train/cars"):
+        NCars(str(tmp_path / "nowhere"))
+
+
+def test_no_such_split(root):
+    with pytest.raises(EventZooError, match="not 'validation'"):
+        NCars(str(root), "validation")
+
+
+@pytest.mark.parametrize("name", ["cars/obj_x_td.dat", "cars/004397.dat", "trucks/obj_004397_td.dat", "obj_004397_td.dat"])
+def test_a_recording_outside_the_layout(tmp_path, name):
+    path = tmp_path / "n-cars_train" / name
+    path.parent.mkdir(parents=True)
+    write(path, recording(0))
+    with pytest.raises(EventZooError, match=r"cars/obj_<number>_td\.dat") as error:
+        NCars(str(tmp_path))
+    assert str(path) in str(error.value)
+
+
+def test_verify_names_a_broken_file(root):
+    (broken,) = root.rglob("obj_004211_td.dat")
+    broken.write_bytes(broken.read_bytes()[:-3])
+    with pytest.raises(EventFileError, match="obj_004211_td"):
+        NCars(str(root)).verify()
+
+
+def test_verify_names_a_file_without_events(root):
+    (empty,) = root.rglob("n-cars_test/cars/obj_000001_td.dat")
+    write(empty, Events.empty((120, 100)))
+    with pytest.raises(EventZooError, match="obj_000001_td"):
+        NCars(str(root), "test").verify()
+
+
+def test_real_recording(realdata, tmp_path):
+    (tmp_path / "n-cars_train" / "cars").mkdir(parents=True)
+    (tmp_path / "n-cars_train" / "cars" / "obj_004397_td.dat").symlink_to(realdata / "N-Cars" / "obj_004397_td.dat")
+    dataset = NCars(str(tmp_path))
+    dataset.verify()
+    sample = dataset[0]
+    assert (sample.label, sample.key, len(sample.events)) == (0, "n-cars_train/cars/obj_004397_td", 4407)
+    golden = np.load(realdata / "N-Cars" / "obj_004397_td.golden.npy")
+    assert sample.events == Events.from_structured(golden, (120, 100))
+
+
+def test_published_file_list(realdata, tmp_path):
+    for part in ("train", "test"):
+        with (realdata / "splits" / f"Prophesee_Dataset_n_cars_n-cars_{part}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        for folder in ("cars", "background"):
+            (tmp_path / f"n-cars_{part}" / folder).mkdir(parents=True)
+        for row in rows:
+            (tmp_path / row["events_file_path"]).touch()
+    train, val, test = (NCars(str(tmp_path), split) for split in ("train", "val", "test"))
+    assert (len(train), len(val), len(test)) == (15_422 - 3_084, 3_084, 8_607)
+    assert sum(label == 0 for _, label in test.files) == 4_396
