@@ -16,9 +16,10 @@ class EventFileError(EventZooError):
         offset: Byte offset of the first bad byte, where one is known.
     """
 
-    def __init__(self, path: str | Path, reason: str, offset: int | None = None) -> None:
+    def __init__(self, path: str | Path, reason: str = "", offset: int | None = None) -> None:
         where = "" if offset is None else f", byte {offset:,}"
-        super().__init__(f"{path}{where}: {reason}")
+        # without a reason it is torch that re-raises a worker process's error, with the whole message as its one argument
+        super().__init__(f"{path}{where}: {reason}" if reason else str(path))
         self.path = Path(path)
         self.reason = reason
         self.offset = offset

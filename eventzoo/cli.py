@@ -1,0 +1,89 @@
+"""The `eventzoo` command. What answers at once is here; what trains is in `train_cli`, imported when it is asked for."""
+
+import difflib
+import sys
+from collections.abc import Sequence
+
+from eventzoo import __version__, registry, shipped
+from eventzoo.errors import EventZooError
+
+TRAINER_COMMANDS = {
+    "fit": "train a model from a YAML recipe",
+    "validate": "evaluate a checkpoint on the validation split",
+    "test": "evaluate a checkpoint on the test split",
+    "predict": "write a checkpoint's predictions to a CSV file",
+}
+COMMANDS = {
+    **TRAINER_COMMANDS,
+    "list": "list the registered parts, the models and the recipes",
+    "info": "describe a part or a model: eventzoo info NAME",
+}
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line; `args` default to those of the process."""
+    given = list(sys.argv[1:] if args is None else args)
+    try:
+        _run(given)
+    except EventZooError as error:
+        sys.exit(f"eventzoo: error: {_without_traceback(str(error))}")
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+
+
+def _run(args: list[str]) -> None:
+    command, rest = (args[0], args[1:]) if args else ("--help", [])
+    if command in TRAINER_COMMANDS:
+        from eventzoo.train_cli import run
+
+        run([command, *rest])
+    elif command == "list" and not rest:
+        print(overview())
+    elif command == "info" and len(rest) == 1 and not rest[0].startswith("-"):
+        from eventzoo.zoo import info
+
+        print(info(rest[0]))
+    elif command in ("-h", "--help", "list", "info"):
+        print(usage())
+    elif command == "--version":
+        print(f"eventzoo {__version__}")
+    else:
+        close = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise EventZooError(f"no command named {command!r}.{hint} Commands: {', '.join(COMMANDS)}")
+
+
+def _without_traceback(message: str) -> str:
+    """The last line of what a DataLoader's worker process reports, which puts its traceback into the message."""
+    return message.strip().splitlines()[-1] if message.startswith("Caught ") else message
+
+
+def usage() -> str:
+    """The help text of the command itself."""
+    commands = "\n".join(f"  {name:<10}{meaning}" for name, meaning in COMMANDS.items())
+    return (
+        "usage: eventzoo COMMAND [ARGUMENTS]\n\n"
+        f"{commands}\n\n"
+        "examples:\n"
+        "  eventzoo fit --config configs/aegnn_shapes.yaml\n"
+        "  eventzoo fit --config configs/aegnn_nmnist.yaml --trainer.max_epochs 5\n"
+        "  eventzoo fit --help                        all settings of fit\n"
+        "  eventzoo fit --model.backbone.help AEGNN   the settings of one part\n"
+        "  eventzoo info AEGNN                        what a part is and takes\n\n"
+        f"eventzoo {__version__}"
+    )
+
+
+def overview() -> str:
+    """Everything that can be named: parts by group with the package that brings them, models, recipes."""
+    lines = []
+    for group in registry.GROUPS:
+        lines.append(group.replace("_", " "))
+        for name, claims in registry.entries(group).items():
+            packages = " and ".join(f"{entry.package} {entry.version}" for entry in claims)
+            lines.append(f"  {name:<20}{packages}{'   (ambiguous: two packages claim this name)' if len(claims) > 1 else ''}")
+        if not registry.entries(group):
+            lines.append("  none")
+    lines += ["models", *(f"  {name}" for name in shipped.names("zoo"))]
+    lines += ["recipes", *(f"  configs/{name}.yaml" for name in shipped.names("configs"))]
+    return "\n".join(lines)

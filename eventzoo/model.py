@@ -1,0 +1,175 @@
+"""EventModel: what is saved, loaded and asked."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import eventzoo
+from eventzoo.data.dataset import Sample
+from eventzoo.data.representation import Representation
+from eventzoo.data.transforms import EventTransform, apply
+from eventzoo.errors import EventZooError
+from eventzoo.events import Events
+from eventzoo.nn.backbone import Backbone
+from eventzoo.specs import build, spec_of
+from eventzoo.tasks.heads import ClassificationHead
+
+FORMAT = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+_KEYS = {"format", "eventzoo", "task", "classes", "sensor_size", "representation", "transforms", "backbone"}
+
+
+@dataclass(frozen=True)
+class ClassificationResult:
+    """What a classifier says of a recording.
+
+    Attributes:
+        class_id: Index of the most probable class.
+        label: Its name.
+        probabilities: float32 `[classes]`, summing to one.
+        logits: float32 `[classes]`.
+    """
+
+    class_id: int
+    label: str
+    probabilities: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.probabilities[self.class_id]:.1%})"
+
+
+class EventModel(nn.Module):
+    """A trained network with all that is needed to ask it about a recording. Needs no Trainer.
+
+    Args:
+        representation: What the backbone is given.
+        backbone: What computes the features.
+        head: What computes the answer from them.
+        classes: Names of the classes.
+        sensor_size: `(width, height)` in pixels of the recordings that it was trained on.
+        transforms: Transforms of a recording before it is represented; they must not depend on chance.
+    """
+
+    def __init__(
+        self,
+        representation: Representation[Any],
+        backbone: Backbone,
+        head: ClassificationHead,
+        classes: Sequence[str],
+        sensor_size: tuple[int, int],
+        transforms: Sequence[EventTransform] = (),
+    ) -> None:
+        super().__init__()
+        self.representation, self.transforms = representation, list(transforms)
+        self.backbone, self.head = backbone, head
+        self.classes, self.sensor_size = tuple(classes), (int(sensor_size[0]), int(sensor_size[1]))
+        self.eval()
+
+    @torch.inference_mode()
+    def predict(self, events: Events) -> ClassificationResult:
+        """What the model says of one recording, of any number of events.
+
+        Raises:
+            EventZooError: The recording is of a larger sensor than the model's.
+        """
+        width, height = self.sensor_size
+        if events.sensor_size[0] > width or events.sensor_size[1] > height:
+            given = "×".join(map(str, events.sensor_size))
+            raise EventZooError(f"the model is made for a {width}×{height} sensor, the recording has {given}; crop or scale it first")
+        events = Events(events.x, events.y, events.t, events.p, self.sensor_size, trusted=True)
+        sample = apply(self.transforms, Sample(events, -1, "predict"), np.random.default_rng(0))
+        device = next(self.parameters()).device
+        batch = self.representation.collate([self.representation(sample.events)]).to(device)
+        was_training = self.training
+        self.eval()
+        logits = self.head(self.backbone(batch))[0].float().cpu()
+        self.train(was_training)
+        class_id = int(logits.argmax())
+        return ClassificationResult(class_id, self.classes[class_id], logits.softmax(0).numpy(), logits.numpy())
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `config.json` and `model.safetensors` to a folder, which appears whole or not at all.
+
+        Raises:
+            EventZooError: The folder exists already and is not empty, or a part cannot be described.
+        """
+        folder = Path(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise EventZooError(f"{folder} exists already; save to another folder, or remove it first")
+        config = {
+            "format": FORMAT,
+            "eventzoo": eventzoo.__version__,
+            "task": "classification",
+            "classes": list(self.classes),
+            "sensor_size": list(self.sensor_size),
+            "representation": spec_of(self.representation),
+            "transforms": [spec_of(transform) for transform in self.transforms],
+            "backbone": spec_of(self.backbone),
+        }
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            (scratch / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, scratch / WEIGHTS)
+            scratch.chmod(0o755)
+            if folder.exists():
+                folder.rmdir()
+            os.replace(scratch, folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return folder
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> Self:
+        """The model that `save` wrote. Executes nothing from the folder: the parts are named, the weights are safetensors.
+
+        Raises:
+            EventZooError: The folder is not a saved model, is of a newer version, or its weights do not fit.
+        """
+        folder = Path(folder)
+        config = _read_config(folder)
+        where = str(folder / CONFIG)
+        backbone = build(config["backbone"], Backbone, f"{where}: backbone")
+        head = ClassificationHead(backbone, len(config["classes"]))
+        representation = build(config["representation"], Representation, f"{where}: representation")
+        transforms = [build(spec, EventTransform, f"{where}: transforms") for spec in config["transforms"]]
+        width, height = config["sensor_size"]
+        model = cls(representation, backbone, head, config["classes"], (width, height), transforms)
+        try:
+            model.load_state_dict(load_file(folder / WEIGHTS))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise EventZooError(f"{folder / WEIGHTS} does not hold the weights of this model: {error}") from error
+        return model
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """A saved model's config, with every key present and of its kind."""
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EventZooError(f"{folder.absolute()} is not a saved model: it has no {CONFIG}") from None
+    except (OSError, ValueError) as error:
+        raise EventZooError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
+        raise EventZooError(f"{path} is not the config of a saved model: it names no format")
+    if config["format"] > FORMAT:
+        raise EventZooError(f"{path} is of format {config['format']}, written by eventzoo {config.get('eventzoo')}; upgrade eventzoo")
+    kinds = {"classes": list, "sensor_size": list, "representation": dict, "transforms": list, "backbone": dict}
+    wrong = sorted({*_KEYS ^ set(config), *(key for key, kind in kinds.items() if not isinstance(config.get(key), kind))})
+    if wrong or config["task"] != "classification" or len(config["sensor_size"]) != 2 or not config["classes"]:
+        raise EventZooError(f"{path} is damaged; look at: {', '.join(wrong or ['task', 'sensor_size', 'classes'])}")
+    return config

@@ -1,0 +1,57 @@
+"""Pictures. They need matplotlib, which comes with the extra `viz`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eventzoo.data.dataset import EventDataset
+from eventzoo.events import Events
+
+if TYPE_CHECKING:
+    from eventzoo.model import EventModel
+
+
+def event_image(events: Events) -> NDArray[np.uint8]:
+    """Events on white: ON red, OFF blue, both purple; the more events, the stronger.
+
+    Returns:
+        uint8 `[height, width, 3]`.
+    """
+    width, height = events.sensor_size
+    counts = np.zeros((2, height, width))
+    np.add.at(counts, (events.p.astype(int), events.y, events.x), 1)
+    scale = max(np.quantile(counts[counts > 0], 0.95), 1) if len(events) else 1
+    off, on = np.clip(counts / scale, 0, 1) ** 0.5
+    image = np.stack([1 - off, 1 - np.maximum(on, off) * 0.85, 1 - on], -1)
+    return (np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def draw_predictions(model: "EventModel", dataset: EventDataset, path: Path, rows: int = 3, columns: int = 6) -> Path | None:
+    """Draw recordings spread evenly over a dataset, with what they show and what the model says.
+
+    Returns:
+        The PNG file, or None where matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    chosen = np.linspace(0, len(dataset) - 1, min(rows * columns, len(dataset))).astype(int)
+    figure = Figure(figsize=(2 * columns, 2.3 * rows + 0.4), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.axis("off")
+    right = 0
+    for axis, index in zip(axes, chosen, strict=False):
+        sample = dataset[int(index)]
+        result = model.predict(sample.events)
+        correct = result.class_id == sample.label
+        right += correct
+        axis.imshow(event_image(sample.events), interpolation="nearest")
+        answer = str(result) if correct else f"{result}, is {dataset.classes[sample.label]}"
+        axis.set_title(answer, fontsize=9, color="black" if correct else "crimson")
+    figure.suptitle(f"{type(dataset).__name__}, held-out recordings: {right} of {len(chosen)} right (ON red, OFF blue)", fontsize=10)
+    figure.savefig(path, dpi=110)
+    return path

@@ -1,0 +1,245 @@
+"""fit, validate, test and predict: LightningCLI over the registered parts."""
+
+import csv
+import difflib
+import inspect
+import itertools
+import logging
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+import yaml
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from eventzoo import registry, shipped
+from eventzoo.data.datamodule import EventBatch, EventDataModule
+from eventzoo.errors import EventZooError, PluginError, PluginWarning
+from eventzoo.model import EventModel
+from eventzoo.plots import draw_predictions
+from eventzoo.tasks.classification import Classification
+
+
+def run(args: list[str]) -> None:
+    """Run one of the Trainer's commands.
+
+    Args:
+        args: The command and its arguments, as on the command line.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and device list say nothing that we do not
+    for pattern in _SILENCED:
+        warnings.filterwarnings("ignore", message=pattern)
+    with warnings.catch_warnings(record=True) as broken:
+        warnings.simplefilter("always", PluginWarning)
+        registry.load_all()
+    for warning in broken:
+        print(f"warning: {warning.message}", file=sys.stderr)
+    EventZooCLI(
+        Classification,
+        EventDataModule,
+        subclass_mode_model=True,
+        auto_configure_optimizers=False,
+        parser_class=Parser,
+        seed_everything_default=0,
+        trainer_defaults={"callbacks": [ExactResume()], "enable_model_summary": False},
+        save_config_kwargs={"overwrite": True},
+        args=[args[0], *_with_shipped_configs(args[1:])],
+    )
+
+
+_SILENCED = {
+    r".*does not have many workers.*": "a matter of the recipe, which sets num_workers on purpose",
+    r".*Checkpoint directory .* exists and is not empty.*": "a resumed training goes on in its own folder",
+    r".*isinstance\(treespec, LeafSpec\).*": "lightning's own use of a name that torch deprecates",
+    r".*Attribute 'backbone' is an instance of `nn.Module`.*": "inside the command line, specifications are saved, not modules",
+    r".*The number of training batches .* is smaller than the logging interval.*": "we log epochs",
+    r".*LightningCLI's args parameter is intended to run from within Python.*": "main() takes args, as every main() here does",
+}
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose errors are a sentence that names near misses, instead of the usage of a hundred options."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise; `main` prints the message."""
+        cause: BaseException | None = ex
+        while cause is not None:  # a part's own refusal says more than the parser's account of it
+            if isinstance(cause, EventZooError):
+                raise cause
+            cause = cause.__cause__ or cause.__context__
+        raise EventZooError(_explained(message))
+
+
+class EventZooCLI(LightningCLI):
+    """LightningCLI with the two links between data and model, one checkpoint callback, and results that last."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link what the data decides, and make the checkpoints configurable."""
+        parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
+        parser.link_arguments("data.in_channels", "model.init_args.backbone.init_args.in_channels", apply_on="instantiate")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults({"checkpoint.monitor": "val/accuracy", "checkpoint.mode": "max", "checkpoint.save_last": True})
+        parser.set_defaults({"checkpoint.filename": "best", "checkpoint.enable_version_counter": False})
+
+    def before_instantiate_classes(self) -> None:
+        """Save each command's configuration under its own name, and refuse to evaluate an untrained network."""
+        command = str(self.subcommand)
+        self.save_config_kwargs["config_filename"] = f"{command}.yaml"
+        checkpoint = self.config[command].get("ckpt_path")
+        if checkpoint is None and command != "fit":
+            raise EventZooError(f"{command} needs a trained network: give --ckpt_path runs/…/checkpoints/best.ckpt")
+        if checkpoint is not None:
+            if not Path(checkpoint).is_file():
+                raise EventZooError(f"there is no checkpoint {Path(checkpoint).absolute()}")
+            print(f"settings of the model come from {checkpoint}")
+            if self.config[command].checkpoint.dirpath is None:
+                self.config[command].checkpoint.dirpath = str(Path(checkpoint).parent)  # so that the best epoch so far still counts
+
+    def instantiate_classes(self) -> None:
+        """Make the parts; what a part refuses is reported in its own words."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:  # jsonargparse turns every refusal inside a union of types into one of its own
+            refusal = re.search(r"^Errors:\n  - (.*?)\n  - ", str(error), re.MULTILINE | re.DOTALL)
+            if refusal is None:
+                raise
+            raise EventZooError(refusal[1]) from error
+
+    def after_instantiate_classes(self) -> None:
+        """Make the checkpoints' folder absolute, by which a resumed training recognises its own."""
+        callback, folder = self.trainer.checkpoint_callback, self.trainer.log_dir
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath is None and folder is not None:
+            callback.dirpath = os.path.realpath(os.path.join(folder, "checkpoints"))
+
+    def before_fit(self) -> None:
+        """Say what is about to be trained."""
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        data = self.datamodule.dataset
+        print(f"{type(self.model.backbone).__name__}, {parameters:,} parameters, on {type(data).__name__}, {len(data):,} {data.split} recordings")
+
+    def after_fit(self) -> None:
+        """Save the best epoch's model, draw its predictions, and say where they are."""
+        trainer, data = self.trainer, self.datamodule
+        if trainer.fast_dev_run or not trainer.is_global_zero:
+            return
+        callback = trainer.checkpoint_callback
+        best = Path(callback.best_model_path or callback.last_model_path) if isinstance(callback, ModelCheckpoint) else None
+        if best is None or not best.is_file():
+            print("no checkpoint was written, so no model is saved")
+            return
+        self.model.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
+        model = EventModel(
+            data.representation, self.model.backbone, self.model.head, data.dataset.classes, data.dataset.sensor_size, data.eval_transforms
+        )
+        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        saved = model.save(_free(folder / "model"))
+        held_out = data.dataset.at_split("val")
+        score = "" if callback.best_model_score is None else f", {callback.monitor} {callback.best_model_score:.4f}"
+        print(f"\nbest epoch{score} on {len(held_out):,} held-out recordings")
+        print(f"model:   {saved}\n         eventzoo.load('local-dir:{saved}').predict(eventzoo.read(FILE))")
+        picture = draw_predictions(model, held_out, folder / "predictions.png")
+        print(f"picture: {picture}" if picture else "picture: install eventzoo[viz] to have predictions drawn")
+
+    def predict(self, model: LightningModule, datamodule: EventDataModule, **kwargs: Any) -> None:
+        """Run the Trainer's predict and write one line a sample: its key, the label, the probability of each class."""
+        path = Path(self.trainer.log_dir or ".") / "predictions.csv"
+        batches = self.trainer.predict(model, datamodule=datamodule, **kwargs) or []
+        classes = datamodule.dataset.classes
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["key", "label", *classes])
+            for keys, probabilities in batches:
+                for key, row in zip(keys, probabilities.tolist(), strict=True):
+                    writer.writerow([key, classes[row.index(max(row))], *(f"{value:.6g}" for value in row)])
+        print(f"predictions: {path}")
+
+
+class ExactResume(Callback):
+    """Makes a resumed training equal to one that was never stopped, and says how to resume."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: EventBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """Seed what draws on torch's generator, such as dropout, by the seed, the place in the training and the process."""
+        seed = trainer.datamodule.seed  # type: ignore[attr-defined]
+        state = np.random.SeedSequence([seed, trainer.current_epoch, batch_idx, trainer.global_rank]).generate_state(1)
+        torch.manual_seed(int(state[0]))
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Print the command."""
+        callback = trainer.checkpoint_callback
+        last = callback.last_model_path if isinstance(callback, ModelCheckpoint) else ""
+        if trainer.training and last:
+            print(f"\nstopped in epoch {trainer.current_epoch}; go on with the same command and --ckpt_path {last}", file=sys.stderr)
+        elif trainer.training:
+            print("\nstopped before the first epoch was complete; nothing was saved", file=sys.stderr)
+
+
+def _free(path: Path) -> Path:
+    """The path itself, or with the first number behind it that is not taken."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(1))
+    return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
+
+
+def _with_shipped_configs(args: list[str]) -> list[str]:
+    """The arguments with recipes that are not in the working folder replaced by those that ship with eventzoo."""
+    result, after_flag = [], False
+    for arg in args:
+        flag, equals, value = arg.partition("=")
+        if after_flag:
+            result.append(_config_path(arg))
+        elif flag in ("--config", "-c") and equals:
+            result.append(f"{flag}={_config_path(value)}")
+        else:
+            result.append(arg)
+        after_flag = arg in ("--config", "-c")
+    return result
+
+
+def _config_path(given: str) -> str:
+    path = Path(given)
+    if not path.is_file():
+        path = shipped.shipped("configs") / path.with_suffix(".yaml").name
+    if not path.is_file():
+        raise EventZooError(f"there is no config {given}; recipes that ship with eventzoo: {', '.join(shipped.names('configs'))}")
+    try:
+        yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise EventZooError(f"{path} is not YAML: {error}") from error
+    return str(path)
+
+
+def _explained(message: str) -> str:
+    """A parser's message with the registry's answer to an unknown part, and near misses for an unknown option."""
+    key = re.search(r'Parser key "([\w.]+)"', message)
+    name = re.search(r"Expected a dot import path string: (\w+)$", message, re.MULTILINE)
+    if key and name:
+        group = key[1].split(".")[-1] + "s"
+        if group in registry.GROUPS:
+            return f"{key[1]}: {registry.unknown(group, name[1])}"
+    option = re.search(r"(?:Option '|unrecognized arguments: --)([\w.]+)", message)
+    if option:
+        known = {argument: cls.__name__ for cls in _configurable() for argument in inspect.signature(cls).parameters}
+        close = difflib.get_close_matches(option[1].split(".")[-1], known, n=2, cutoff=0.7)
+        hints = " or ".join(f"{argument} (of {known[argument]})" for argument in close)
+        return f"{message.rstrip('.')}." + (f" Did you mean {hints}?" if hints else " `eventzoo info NAME` shows what a part takes.")
+    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message)
+
+
+def _configurable() -> list[type]:
+    parts = [registry.get(group, name) for group in registry.GROUPS for name in registry.entries(group) if _usable(group, name)]
+    return [Trainer, EventDataModule, Classification, *parts]
+
+
+def _usable(group: str, name: str) -> bool:
+    try:
+        registry.get(group, name)
+    except PluginError:
+        return False
+    return True
