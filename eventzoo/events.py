@@ -5,7 +5,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from eventzoo.errors import EventZooError
 
@@ -44,17 +44,16 @@ class Events:
         object.__setattr__(self, "sensor_size", (width, height))
         for name, dtype in _DTYPES.items():
             given = np.asarray(getattr(self, name))
-            array = given.astype(dtype, copy=False) if trusted else _converted(name, given, dtype)
-            array = array.view()
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+            view = (given.astype(dtype, copy=False) if trusted else _converted(name, given, dtype)).view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
         if not trusted:
             _check(self)
 
     def __len__(self) -> int:
         return len(self.t)
 
-    def __getitem__(self, index: slice | NDArray[Any]) -> "Events":
+    def __getitem__(self, index: slice | NDArray[Any] | int) -> "Events":
         """Part of the events, in the given order. An index array that breaks the time order is refused."""
         if isinstance(index, int | np.integer):
             raise EventZooError(f"Events are indexed with a slice, a mask or an index array; for one event use [{index}:{index + 1}]")
@@ -68,9 +67,7 @@ class Events:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Events):
             return NotImplemented
-        return self.sensor_size == other.sensor_size and all(
-            np.array_equal(getattr(self, name), getattr(other, name)) for name in _DTYPES
-        )
+        return self.sensor_size == other.sensor_size and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in _DTYPES)
 
     __hash__ = None  # type: ignore[assignment]  # equality is by value of arrays
 
@@ -139,7 +136,7 @@ def _converted(name: str, given: NDArray[Any], dtype: type) -> NDArray[Any]:
             raise EventZooError(f"polarities must be bool, 0/1 or -1/+1, found {np.unique(given)[:5]}")
         return given > 0
     with np.errstate(invalid="ignore"):
-        array = given.astype(dtype)
+        array: NDArray[Any] = given.astype(dtype)
     wrong = array != given
     if wrong.any():
         at = int(wrong.argmax())

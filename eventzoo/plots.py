@@ -25,7 +25,8 @@ def event_image(events: Events) -> NDArray[np.uint8]:
     scale = max(np.quantile(counts[counts > 0], 0.95), 1) if len(events) else 1
     off, on = np.clip(counts / scale, 0, 1) ** 0.5
     image = np.stack([1 - off, 1 - np.maximum(on, off) * 0.85, 1 - on], -1)
-    return (np.clip(image, 0, 1) * 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = (np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 def draw_predictions(model: "EventModel", dataset: EventDataset, path: Path, rows: int = 3, columns: int = 6) -> Path | None:

@@ -7,6 +7,7 @@ part: what LightningCLI reads from YAML. `spec_of` writes it, `build` reads it.
 import importlib.metadata
 import importlib.util
 import inspect
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -29,6 +30,7 @@ class Part:
     init_args: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Note the arguments."""
         part = super().__new__(cls)
         try:
             bound = inspect.signature(cls.__init__).bind(part, *args, **kwargs)
@@ -82,6 +84,16 @@ def build(spec: Mapping[str, Any], base: type[T], where: str = "specification") 
         return parser.instantiate(parsed).part  # type: ignore[no-any-return]
     except ArgumentError as error:
         raise EventZooError(f"{where}: {error}") from error
+    except ValueError as error:
+        if (reason := refusal(error)) is None:
+            raise
+        raise EventZooError(f"{where}: {reason}") from error
+
+
+def refusal(error: ValueError) -> str | None:
+    """What a part's constructor said, if this is jsonargparse's account of it: it wraps every refusal inside a union of types."""
+    found = re.search(r"^Errors:\n  - (.*?)(?:\n  - |\nGiven value)", str(error), re.MULTILINE | re.DOTALL)
+    return found[1] if found else None
 
 
 def _plain(value: Any, owner: type, name: str) -> Any:
@@ -95,13 +107,15 @@ def _plain(value: Any, owner: type, name: str) -> Any:
         return {key: _plain(item, owner, name) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, owner, name) for item in value]
-    raise EventZooError(f"{owner.__name__} cannot be saved: its argument {name!r} is a {type(value).__name__}, neither a plain value nor a part")
+    kind = type(value).__name__
+    raise EventZooError(f"{owner.__name__} cannot be saved: its argument {name!r} is a {kind}, neither a plain value nor a part")
 
 
 def _resolved(value: Any, where: str) -> Any:
     """`value` with bare registered names made long; refuses import paths outside the allowed packages."""
     if isinstance(value, Mapping):
-        return {key: _named(item) if key == "class_path" else item for key, item in ((k, _resolved(v, where)) for k, v in value.items())}
+        resolved = {key: _resolved(item, where) for key, item in value.items()}
+        return {key: _named(item) if key == "class_path" else item for key, item in resolved.items()}
     if isinstance(value, list | tuple):
         return [_resolved(item, where) for item in value]
     if isinstance(value, str) and _is_import_path(value) and not allowed(value):

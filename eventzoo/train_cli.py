@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from eventzoo.data.datamodule import EventBatch, EventDataModule
 from eventzoo.errors import EventZooError, PluginError, PluginWarning
 from eventzoo.model import EventModel
 from eventzoo.plots import draw_predictions
+from eventzoo.specs import refusal
 from eventzoo.tasks.classification import Classification
 
 
@@ -48,7 +50,7 @@ def run(args: list[str]) -> None:
         auto_configure_optimizers=False,
         parser_class=Parser,
         seed_everything_default=0,
-        trainer_defaults={"callbacks": [ExactResume()], "enable_model_summary": False},
+        trainer_defaults={"callbacks": [ExactResume(), EpochLine()], "enable_model_summary": False},
         save_config_kwargs={"overwrite": True},
         args=[args[0], *_with_shipped_configs(args[1:])],
     )
@@ -106,11 +108,10 @@ class EventZooCLI(LightningCLI):
         """Make the parts; what a part refuses is reported in its own words."""
         try:
             super().instantiate_classes()
-        except ValueError as error:  # jsonargparse turns every refusal inside a union of types into one of its own
-            refusal = re.search(r"^Errors:\n  - (.*?)\n  - ", str(error), re.MULTILINE | re.DOTALL)
-            if refusal is None:
+        except ValueError as error:
+            if (reason := refusal(error)) is None:
                 raise
-            raise EventZooError(refusal[1]) from error
+            raise EventZooError(reason) from error
 
     def after_instantiate_classes(self) -> None:
         """Make the checkpoints' folder absolute, by which a resumed training recognises its own."""
@@ -121,17 +122,16 @@ class EventZooCLI(LightningCLI):
     def before_fit(self) -> None:
         """Say what is about to be trained."""
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        data = self.datamodule.dataset
-        print(f"{type(self.model.backbone).__name__}, {parameters:,} parameters, on {type(data).__name__}, {len(data):,} {data.split} recordings")
+        data = self.datamodule.dataset.at_split("train")
+        print(f"{type(self.model.backbone).__name__}, {parameters:,} parameters, on {len(data):,} recordings of {type(data).__name__}")
 
     def after_fit(self) -> None:
         """Save the best epoch's model, draw its predictions, and say where they are."""
-        trainer, data = self.trainer, self.datamodule
-        if trainer.fast_dev_run or not trainer.is_global_zero:
-            return
-        callback = trainer.checkpoint_callback
-        best = Path(callback.best_model_path or callback.last_model_path) if isinstance(callback, ModelCheckpoint) else None
-        if best is None or not best.is_file():
+        trainer, data, callback = self.trainer, self.datamodule, self.trainer.checkpoint_callback
+        if not trainer.is_global_zero or not isinstance(callback, ModelCheckpoint):
+            return  # no checkpoints were asked for, as with fast_dev_run
+        best = Path(callback.best_model_path or callback.last_model_path)
+        if not best.is_file():
             print("no checkpoint was written, so no model is saved")
             return
         self.model.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
@@ -179,6 +179,21 @@ class ExactResume(Callback):
             print(f"\nstopped in epoch {trainer.current_epoch}; go on with the same command and --ckpt_path {last}", file=sys.stderr)
         elif trainer.training:
             print("\nstopped before the first epoch was complete; nothing was saved", file=sys.stderr)
+
+
+class EpochLine(Callback):
+    """Prints a line an epoch, which stays on the screen and in a log file."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self.start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Print the epoch, its metrics and how long it took."""
+        if trainer.is_global_zero:
+            metrics = "  ".join(f"{name} {value:.4f}" for name, value in sorted(trainer.callback_metrics.items()))
+            epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            print(f"{epoch:<14}{metrics}  {time.monotonic() - self.start:.0f} s", flush=True)
 
 
 def _free(path: Path) -> Path:

@@ -58,9 +58,7 @@ class EventDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size < 1 or num_workers < 0 or seed < 0:
-            raise EventZooError(
-                f"batch_size >= 1, num_workers >= 0 and seed >= 0 are needed, not {batch_size}, {num_workers} and {seed}"
-            )
+            raise EventZooError(f"batch_size >= 1, num_workers >= 0 and seed >= 0 are needed, not {batch_size}, {num_workers} and {seed}")
         self.dataset, self.representation = dataset, representation
         self.train_transforms, self.eval_transforms = train_transforms or [], eval_transforms or []
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
@@ -75,23 +73,23 @@ class EventDataModule(LightningDataModule):
         """Channels of the representation."""
         return self.representation.channels
 
-    def train_dataloader(self) -> DataLoader[EventBatch]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled anew each epoch."""
         return self._loader("train", self.train_transforms, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[EventBatch]:
+    def val_dataloader(self) -> DataLoader[Any]:
         """In the dataset's order."""
         return self._loader("val", self.eval_transforms, shuffle=False)
 
-    def test_dataloader(self) -> DataLoader[EventBatch]:
+    def test_dataloader(self) -> DataLoader[Any]:
         """In the dataset's order."""
         return self._loader("test", self.eval_transforms, shuffle=False)
 
-    def predict_dataloader(self) -> DataLoader[EventBatch]:
+    def predict_dataloader(self) -> DataLoader[Any]:
         """The split that the dataset was configured with, in its order, transformed as for evaluation."""
         return self._loader(self.dataset.split, self.eval_transforms, shuffle=False)
 
-    def _loader(self, split: Split, transforms: Sequence[EventTransform], shuffle: bool) -> DataLoader[EventBatch]:
+    def _loader(self, split: Split, transforms: Sequence[EventTransform], shuffle: bool) -> DataLoader[Any]:
         samples = _Prepared(self.dataset.at_split(split), transforms, self.representation, self.seed)
         return DataLoader(
             samples,
@@ -130,12 +128,10 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return ((epoch, int(index)) for index in order)
 
 
-class _Prepared(Dataset[tuple[Any, int, str]]):
+class _Prepared(Dataset[Any]):
     """A dataset's samples, transformed and represented."""
 
-    def __init__(
-        self, dataset: EventDataset, transforms: Sequence[EventTransform], representation: Representation[Any], seed: int
-    ) -> None:
+    def __init__(self, dataset: EventDataset, transforms: Sequence[EventTransform], representation: Representation[Any], seed: int) -> None:
         self.dataset, self.transforms, self.representation, self.seed = dataset, transforms, representation, seed
 
     def __len__(self) -> int:

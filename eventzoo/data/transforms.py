@@ -38,6 +38,7 @@ class RandomSubsample(EventTransform):
         self.count = _positive("count", count)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The sample with fewer events."""
         total = len(sample.events)
         if total <= self.count:
             return sample
@@ -55,7 +56,8 @@ class EvenSubsample(EventTransform):
     def __init__(self, count: int) -> None:
         self.count = _positive("count", count)
 
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:  # noqa: ARG002  # not needed here
+        """The sample with fewer events."""
         total = len(sample.events)
         if total <= self.count:
             return sample
@@ -74,6 +76,7 @@ class RandomShift(EventTransform):
         self.pixels = _positive("pixels", pixels)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The sample, moved."""
         events = sample.events
         right, down = rng.integers(-self.pixels, self.pixels + 1, 2, dtype=np.int64)
         x, y = events.x + right, events.y + down

@@ -16,9 +16,7 @@ UNLIMITED = np.iinfo(np.int32).max
 RING = 32  # most slots of a pixel's ring: 128 bytes, two cache lines
 
 
-def radius_graph(
-    x: Pixels, y: Pixels, t: NDArray[np.float32], radius: float, max_neighbors: int | None = None, *, causal: bool
-) -> Edges:
+def radius_graph(x: Pixels, y: Pixels, t: NDArray[np.float32], radius: float, max_neighbors: int | None = None, *, causal: bool) -> Edges:
     """Edges between events that are closer than `radius`, without self-loops.
 
     An event is joined to earlier events only as it comes: to the `max_neighbors` most recent ones within the radius. The
@@ -41,13 +39,12 @@ def radius_graph(
         return np.empty((2, 0), np.int64)
     limit = UNLIMITED if max_neighbors is None else max_neighbors
     start, source = _earlier(x, y, t, np.float32(radius), limit, int(x.max()) + 1, int(y.max()) + 1)
-    return _directed(start, source) if causal else _mirrored(start, source)
+    edges: Edges = _directed(start, source) if causal else _mirrored(start, source)
+    return edges
 
 
 @numba.njit(cache=True, nogil=True)
-def relative_positions(
-    x: Pixels, y: Pixels, t: NDArray[np.float32], edges: Edges, scale: float
-) -> NDArray[np.float32]:
+def relative_positions(x: Pixels, y: Pixels, t: NDArray[np.float32], edges: Edges, scale: float) -> NDArray[np.float32]:
     """Offset from target to source of every edge, mapped from [-scale, scale] to [0, 1].
 
     Args:

@@ -103,7 +103,7 @@ class GridMaxPool(nn.Module):
         """Pool a graph."""
         width, height = self.size
         cell = cell_index(pos, self.cell_size, width) + batch * (width * height)
-        pooled = scatter(x, cell, 0, num_graphs * width * height, "max")
+        pooled: Tensor = scatter(x, cell, 0, num_graphs * width * height, "max")
         return pooled.view(num_graphs, height, width, -1).permute(0, 3, 1, 2)
 
     def extra_repr(self) -> str:

@@ -1,7 +1,7 @@
 """B-spline graph convolution, aggregated before it is multiplied."""
 
+import itertools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -40,22 +40,23 @@ class SplineEdges:
         self.corners = len(weights)
         self.points = kernel_size ** edge_attr.shape[1]
         self.dense = self.points == self.corners
+        self.row_target, self._point_start = target, [0]  # of the rows, where they are not dense
         if self.dense:
             corner = torch.arange(self.corners, device=source.device)[:, None]
             start = (degree.cumsum(0) - degree + corner * len(source)).flatten()
             entry_source, entry_row = source.repeat(self.corners), target + corner * num_nodes
-            self.row_target = self.point_start = None
+            weight_of_entry = weights.flatten()
         else:
             key, order = torch.sort((points * num_nodes + target).flatten(), stable=True)
             rows, row_of_sorted, entries = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
             start = entries.cumsum(0) - entries
             entry_source = source.repeat(self.corners)[order]
             entry_row = torch.empty_like(order).scatter_(0, order, row_of_sorted).view_as(points)
-            weights_sorted = weights.flatten()[order]
+            weight_of_entry = weights.flatten()[order]
             self.row_target = rows % num_nodes
             used = torch.bincount(rows // num_nodes, minlength=self.points)
-            self.point_start = [0, *used.cumsum(0).tolist()]
-        self._gather = (entry_source.int(), start.int(), weights.flatten() if self.dense else weights_sorted)
+            self._point_start = [0, *used.cumsum(0).tolist()]
+        self._gather = (entry_source.int(), start.int(), weight_of_entry)
         self._entries = (entry_row, weights)
         self._scatter: tuple[Tensor, Tensor, Tensor] | None = None
 
@@ -63,6 +64,10 @@ class SplineEdges:
     def dtype(self) -> torch.dtype:
         """Floating-point type of the weights."""
         return self._gather[2].dtype
+
+    def blocks(self) -> list[tuple[int, slice]]:
+        """The kernel points that occur, each with its rows; where not every node has a row for every point."""
+        return [(k, slice(a, b)) for k, (a, b) in enumerate(itertools.pairwise(self._point_start)) if b > a]
 
     def gather(self, x: Tensor) -> Tensor:
         """Weighted sums of the neighbours' features, a row each: `[N, C]` to `[R, C]`."""
@@ -104,7 +109,9 @@ class SplineConv(nn.Module):
         output: `[N, out_channels]`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, dim: int, kernel_size: int, bias: bool = True, root_weight: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, dim: int, kernel_size: int, bias: bool = True, root_weight: bool = True
+    ) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.dim, self.kernel_size = in_channels, out_channels, dim, kernel_size
         self.weight = nn.Parameter(torch.empty(kernel_size**dim, in_channels, out_channels))
@@ -123,11 +130,11 @@ class SplineConv(nn.Module):
 
     def forward(self, x: Tensor, edges: SplineEdges) -> Tensor:
         """Convolve the features of a graph's nodes."""
-        sums = _Gather.apply(x.to(edges.dtype), edges)
+        sums: Tensor = _Gather.apply(x.to(edges.dtype), edges)  # type: ignore[no-untyped-call]
         if edges.dense:
             out = torch.bmm(sums.view(-1, edges.num_nodes, self.in_channels), self.weight).sum(0)
         else:
-            out = _RowProduct.apply(sums, self.weight, edges)
+            out = _RowProduct.apply(sums, self.weight, edges)  # type: ignore[no-untyped-call]
         if self.root is not None:
             out = out + self.root(x)
         return out if self.bias is None else out + self.bias
@@ -144,7 +151,7 @@ class _Gather(torch.autograd.Function):
         return edges.gather(x)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return ctx.edges.scatter(grad.contiguous()), None
 
@@ -157,26 +164,20 @@ class _RowProduct(torch.autograd.Function):
         ctx.save_for_backward(sums, weight)
         ctx.edges = edges
         out = sums.new_zeros(edges.num_nodes, weight.shape[2])
-        for point, rows in _blocks(edges):
+        for point, rows in edges.blocks():
             out.index_add_(0, edges.row_target[rows], sums[rows] @ weight[point])
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         sums, weight = ctx.saved_tensors
         grad_sums, grad_weight = torch.empty_like(sums), torch.zeros_like(weight)
-        for point, rows in _blocks(ctx.edges):
+        for point, rows in ctx.edges.blocks():
             at_rows = grad[ctx.edges.row_target[rows]]
             grad_sums[rows] = at_rows @ weight[point].T
             grad_weight[point] = sums[rows].T @ at_rows
         return grad_sums, grad_weight, None
-
-
-def _blocks(edges: SplineEdges) -> list[tuple[int, slice]]:
-    """The kernel points that occur, each with its rows."""
-    starts: Sequence[int] = edges.point_start or ()
-    return [(k, slice(a, b)) for k, (a, b) in enumerate(zip(starts, starts[1:], strict=False)) if b > a]
 
 
 def _basis(offsets: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics.classification import MulticlassAccuracy
@@ -49,9 +49,10 @@ class Classification(LightningModule):
         self.backbone = backbone
         self.head = ClassificationHead(backbone, num_classes, dropout)
         self.optimizer, self.schedule, self.label_smoothing = optimizer, schedule, label_smoothing
-        self.accuracy = nn.ModuleDict({stage: MulticlassAccuracy(num_classes, average="micro") for stage in ("val", "test")})
+        self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.test_accuracy = MulticlassAccuracy(num_classes, average="micro")
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str) -> None:  # noqa: ARG002
         """Refuse, in words and before anything runs, data that does not fit the backbone."""
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, EventDataModule):
@@ -80,21 +81,21 @@ class Classification(LightningModule):
 
     def validation_step(self, batch: EventBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Loss and accuracy of a batch."""
-        self._evaluate(batch, "val")
+        self._evaluate(batch, "val", self.val_accuracy)
 
     def test_step(self, batch: EventBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Loss and accuracy of a batch."""
-        self._evaluate(batch, "test")
+        self._evaluate(batch, "test", self.test_accuracy)
 
     def predict_step(self, batch: EventBatch, batch_idx: int) -> tuple[list[str], Tensor]:  # noqa: ARG002
         """Keys and class probabilities `[B, num_classes]` of a batch."""
         return batch.keys, self(batch.inputs).softmax(1)
 
-    def _evaluate(self, batch: EventBatch, stage: Literal["val", "test"]) -> None:
+    def _evaluate(self, batch: EventBatch, stage: str, accuracy: MulticlassAccuracy) -> None:
         logits, size = self(batch.inputs), len(batch.targets)
-        self.accuracy[stage].update(logits, batch.targets)
+        accuracy.update(logits, batch.targets)
         self.log(f"{stage}/loss", cross_entropy(logits, batch.targets), batch_size=size)
-        self.log(f"{stage}/accuracy", self.accuracy[stage], prog_bar=True, batch_size=size)
+        self.log(f"{stage}/accuracy", accuracy, prog_bar=True, batch_size=size)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser and its schedule."""

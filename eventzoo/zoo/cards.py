@@ -4,12 +4,14 @@ import difflib
 import fnmatch
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from eventzoo import shipped
 from eventzoo.errors import EventZooError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,13 @@ def read_card(path: Path) -> ModelCard:
     return _record(ModelCard, {"name": path.stem, "measured": measured, **entries}, path)
 
 
-def _record(kind: type[Any], entries: Any, path: Path) -> Any:
-    expected = {field.name: field.type for field in fields(kind)}
+def _record(kind: type[T], entries: Any, path: Path) -> T:
+    expected = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]  # T is a dataclass
     if not isinstance(entries, dict) or set(entries) != set(expected):
         odd = sorted(set(entries) ^ set(expected)) if isinstance(entries, dict) else entries
         raise EventZooError(f"{path}: missing or unknown in {kind.__name__}: {odd}")
     for name, value in entries.items():
-        if expected[name] in (str, float) and not isinstance(value, expected[name]):
-            raise EventZooError(f"{path}: {name} must be a {expected[name].__name__}, not {value!r}")
+        for plain in (str, float):
+            if expected[name] is plain and not isinstance(value, plain):
+                raise EventZooError(f"{path}: {name} must be a {plain.__name__}, not {value!r}")
     return kind(**entries)

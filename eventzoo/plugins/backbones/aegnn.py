@@ -64,11 +64,18 @@ class AEGNN(Backbone):
             raise EventZooError(f"AEGNN: kernel_size is at least 2 and dim is 2 or 3, not {kernel_size} and {dim}")
         self.sensor_size, self.dim, self.kernel_size = sensor_size, dim, kernel_size
         self.out_channels, self.out_size = channels[6], out_size
-        widths = (in_channels, *channels)
-        for i in range(1, 8):
-            conv = SplineConv(widths[i - 1], widths[i], dim, kernel_size, bias=bias, root_weight=root_weight)
-            self.add_module(f"conv{i}", conv)
-            self.add_module(f"norm{i}", BatchNorm(widths[i], allow_single_element=True))
+
+        def layer(in_channels: int, out_channels: int) -> tuple[SplineConv, BatchNorm]:
+            conv = SplineConv(in_channels, out_channels, dim, kernel_size, bias=bias, root_weight=root_weight)
+            return conv, BatchNorm(out_channels, allow_single_element=True)
+
+        self.conv1, self.norm1 = layer(in_channels, channels[0])
+        self.conv2, self.norm2 = layer(channels[0], channels[1])
+        self.conv3, self.norm3 = layer(channels[1], channels[2])
+        self.conv4, self.norm4 = layer(channels[2], channels[3])
+        self.conv5, self.norm5 = layer(channels[3], channels[4])
+        self.conv6, self.norm6 = layer(channels[4], channels[5])
+        self.conv7, self.norm7 = layer(channels[5], channels[6])
         scale = 2.0 * max(pool_size) if coarse_scale is None else coarse_scale
         self.pool5 = VoxelMaxPool(pool_size, sensor_size, scale)
         self.pool7 = GridMaxPool(out_size, sensor_size)
@@ -86,4 +93,5 @@ class AEGNN(Backbone):
         edges = SplineEdges(edge_index, edge_attr, len(skip), self.kernel_size)
         x = self.norm6(elu(self.conv6(skip, edges)))
         x = self.norm7(elu(self.conv7(x, edges))) + skip
-        return self.pool7(x, pos, sample, batch.num_graphs)
+        features: Tensor = self.pool7(x, pos, sample, batch.num_graphs)
+        return features
