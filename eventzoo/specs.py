@@ -32,12 +32,15 @@ class Part:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Note the arguments."""
         part = super().__new__(cls)
+        signature = inspect.signature(cls.__init__)
         try:
-            bound = inspect.signature(cls.__init__).bind(part, *args, **kwargs)
+            bound = signature.bind(part, *args, **kwargs)
         except TypeError:  # __init__ will say so itself; unpickling calls without arguments and restores the state
             return part
         given = dict(list(bound.arguments.items())[1:])
-        given.update(given.pop("kwargs", {}))
+        for parameter in signature.parameters.values():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                given.update(given.pop(parameter.name, {}))
         object.__setattr__(part, "init_args", given)  # before nn.Module.__init__, which its own __setattr__ asks for
         return part
 
@@ -82,18 +85,19 @@ def build(spec: Mapping[str, Any], base: type[T], where: str = "specification") 
     try:
         parsed = parser.parse_object({"part": _resolved(spec, where)})
         return parser.instantiate(parsed).part  # type: ignore[no-any-return]
-    except ArgumentError as error:
-        raise EventZooError(f"{where}: {error}") from error
-    except ValueError as error:
-        if (reason := refusal(error)) is None:
+    except (ArgumentError, ValueError) as error:
+        reason = refusal(error) or (str(error) if isinstance(error, ArgumentError) else None)
+        if reason is None:
             raise
         raise EventZooError(f"{where}: {reason}") from error
 
 
-def refusal(error: ValueError) -> str | None:
-    """What a part's constructor said, if this is jsonargparse's account of it: it wraps every refusal inside a union of types."""
-    found = re.search(r"^Errors:\n  - (.*?)(?:\n  - |\nGiven value)", str(error), re.MULTILINE | re.DOTALL)
-    return found[1] if found else None
+def refusal(error: Exception) -> str | None:
+    """What is wrong, if this is jsonargparse's account of it: inside a union of types it wraps every reason in a list of all."""
+    found = re.search(r"^ *Errors:\n +- (.*?)\n *(?:- Expected a <class 'NoneType'>|Given value)", str(error), re.MULTILINE | re.DOTALL)
+    if found is None:
+        return None
+    return re.sub(r"\n\s*", " ", re.sub(r"^Problem with given class_path '[\w.]*':", "", found[1])).strip()
 
 
 def _plain(value: Any, owner: type, name: str) -> Any:
@@ -115,7 +119,7 @@ def _resolved(value: Any, where: str) -> Any:
     """`value` with bare registered names made long; refuses import paths outside the allowed packages."""
     if isinstance(value, Mapping):
         resolved = {key: _resolved(item, where) for key, item in value.items()}
-        return {key: _named(item) if key == "class_path" else item for key, item in resolved.items()}
+        return {key: _named(item) if key == "class_path" and isinstance(item, str) else item for key, item in resolved.items()}
     if isinstance(value, list | tuple):
         return [_resolved(item, where) for item in value]
     if isinstance(value, str) and _is_import_path(value) and not allowed(value):
@@ -126,11 +130,13 @@ def _resolved(value: Any, where: str) -> Any:
     return value
 
 
-def _named(name: Any) -> Any:
+def _named(name: str) -> str:
+    """The long form of a registered name, which exists; any other name as it is."""
     for group in registry.GROUPS:
-        if name in registry.entries(group):
-            registry.find(group, name)
-            return f"eventzoo.{group}.{name}"
+        registered = name.removeprefix(f"eventzoo.{group}.")
+        if registered != name or name in registry.entries(group):
+            registry.find(group, registered).load()  # raises in words where it is unknown, ambiguous or broken
+            return f"eventzoo.{group}.{registered}"
     return name
 
 

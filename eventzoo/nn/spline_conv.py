@@ -132,7 +132,7 @@ class SplineConv(nn.Module):
         """Convolve the features of a graph's nodes."""
         sums: Tensor = _Gather.apply(x.to(edges.dtype), edges)  # type: ignore[no-untyped-call]
         if edges.dense:
-            out = torch.bmm(sums.view(-1, edges.num_nodes, self.in_channels), self.weight).sum(0)
+            out = torch.bmm(sums.view(edges.corners, edges.num_nodes, self.in_channels), self.weight).sum(0)
         else:
             out = _RowProduct.apply(sums, self.weight, edges)  # type: ignore[no-untyped-call]
         if self.root is not None:

@@ -1,4 +1,3 @@
-import os
 import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -8,16 +7,6 @@ import pytest
 from hypothesis import strategies as st
 
 from eventzoo.events import Events, concatenate
-
-
-@pytest.fixture(scope="session")
-def realdata() -> Path:
-    """The folder of real recordings; tests that need it are skipped without it."""
-    beside = Path(__file__).parents[2].parent / "shared" / "realdata"
-    folder = Path(os.environ.get("EVENTZOO_REALDATA", beside))
-    if not folder.is_dir():
-        pytest.skip(f"no real recordings at {folder}; set EVENTZOO_REALDATA")
-    return folder
 
 
 @pytest.fixture(scope="session")

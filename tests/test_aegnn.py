@@ -1,0 +1,78 @@
+import pytest
+import torch
+
+import eventzoo
+from eventzoo.errors import EventZooError
+
+
+def small(**settings):
+    torch.manual_seed(0)
+    return eventzoo.backbones.AEGNN(**{"sensor_size": (34, 34), "pool_size": (5, 5), **settings})
+
+
+@pytest.fixture
+def batch_of(make_events):
+    representation = eventzoo.representations.EventGraph(radius=4.0, time_scale=5e-5, causal=True)
+    return lambda *counts: representation.collate([representation(make_events(count, seed=count)) for count in counts])
+
+
+def randomised_norms(network):
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_()
+        elif name.endswith("running_var"):
+            buffer.uniform_(0.5, 2)
+    return network.eval()
+
+
+@pytest.mark.parametrize("settings", [{}, {"dim": 2}, {"kernel_size": 8}, {"bias": False, "root_weight": False}, {"out_size": (3, 2)}])
+def test_a_sample_means_the_same_in_any_company(batch_of, settings):
+    network = randomised_norms(small(**settings))
+    together = network(batch_of(300, 1, 0, 150))
+    assert together.shape == (4, network.out_channels, *reversed(network.out_size))
+    for row, count in enumerate((300, 1, 0, 150)):
+        torch.testing.assert_close(together[row], network(batch_of(count))[0], rtol=1e-4, atol=1e-5)
+    assert together[2].abs().max() == 0
+
+
+def test_published_sizes_have_the_published_numbers_of_parameters():
+    """Counts of the specification, without the fully connected layer: N-Cars 30,354 and 26,992, Gen1 20,238,306."""
+
+    def count(network):
+        return sum(parameter.numel() for parameter in network.parameters())
+
+    assert count(small(sensor_size=(120, 100))) == 30_354 - (512 * 2 + 2)
+    assert count(small(sensor_size=(120, 100), bias=False, root_weight=False)) == 26_992 - 512 * 2
+    large = {"channels": (16, 32, 32, 32, 128, 128, 128), "kernel_size": 8}
+    assert count(small(sensor_size=(304, 240), **large)) == 20_238_306 - (2048 * 2 + 2)
+    assert count(small(sensor_size=(304, 240), dim=2, **large)) == 3_253_552 - (2048 * 336 + 336)
+
+
+@pytest.mark.parametrize("counts", [(200, 300), (1,), (1, 1), (0, 0), (0, 5)])
+def test_every_parameter_learns_and_nothing_becomes_nan(batch_of, counts):
+    network = small()
+    network(batch_of(*counts)).square().sum().backward()
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert all(buffer.isfinite().all() for buffer in network.buffers())
+    if counts == (200, 300):
+        assert all(gradient.abs().sum() > 0 for gradient in gradients)
+        assert len(gradients) == len(list(network.parameters()))
+
+
+def test_an_event_changes_nothing_before_it(make_events):
+    """Causal: the features of the first events are the same whatever follows."""
+    representation, network = eventzoo.representations.EventGraph(radius=4.0, time_scale=5e-5, causal=True), randomised_norms(small())
+    found = {}
+    network.norm5.register_forward_hook(lambda module, args, output: found.update(x=output))
+    events = make_events(400)
+    network(representation.collate([representation(events)]))
+    whole = found["x"]
+    network(representation.collate([representation(events[:150])]))
+    torch.testing.assert_close(found["x"], whole[:150])
+
+
+@pytest.mark.parametrize("settings", [{"channels": (1, 2, 3, 4, 5, 6, 7)}, {"channels": (4, 4, 4, 4)}, {"kernel_size": 1}, {"dim": 4}])
+def test_nonsense_is_refused(settings):
+    with pytest.raises(EventZooError, match="AEGNN: "):
+        small(**settings)

@@ -1,0 +1,86 @@
+import pytest
+import torch
+
+import eventzoo
+from eventzoo.data.datamodule import EpochSampler, EventDataModule
+from eventzoo.data.transforms import EvenSubsample, RandomShift, RandomSubsample
+from eventzoo.errors import EventZooError
+
+
+def make(**settings):
+    return EventDataModule(
+        eventzoo.datasets.MovingShapes(size=10),
+        eventzoo.representations.Histogram(),
+        [RandomSubsample(200), RandomShift(4)],
+        [EvenSubsample(200)],
+        **{"batch_size": 4, **settings},
+    )
+
+
+def epochs(data, count=2):
+    """All batches of some training epochs, as the Trainer draws them."""
+    loader, batches = data.train_dataloader(), []
+    for epoch in range(count):
+        loader.sampler.set_epoch(epoch)
+        batches.append(list(loader))
+    return batches
+
+
+def same(first, second):
+    return all(
+        a.keys == b.keys and torch.equal(a.targets, b.targets) and torch.equal(a.inputs, b.inputs)
+        for one, other in zip(first, second, strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_what_is_drawn_does_not_depend_on_workers_or_on_what_was_drawn_before():
+    data = epochs(make())
+    assert same(data, epochs(make(num_workers=1)))
+    assert same(data, epochs(make(num_workers=2)))
+    torch.rand(7)
+    assert same(data, epochs(make()))
+    loader = make().train_dataloader()
+    loader.sampler.set_epoch(1)  # as after a restart
+    assert same(data[1:], [list(loader)])
+
+
+def test_epochs_differ_in_order_and_in_transforms():
+    first, second = epochs(make())
+    assert [batch.keys for batch in first] != [batch.keys for batch in second]
+    images = [dict(zip(b.keys, b.inputs, strict=True)) for epoch in (first, second) for b in epoch[:1]]
+    assert sorted(key for batch in first for key in batch.keys) == [f"train/{i:06}" for i in range(10)]
+    shared = set(images[0]) & set(images[1])
+    assert not shared or any(not torch.equal(images[0][key], images[1][key]) for key in shared)
+    assert not same([first], [epochs(make(seed=1))[0]])
+
+
+def test_evaluation_is_in_order_and_the_same_every_time():
+    data = make()
+    first, second = list(data.val_dataloader()), list(data.val_dataloader())
+    assert same([first], [second])
+    assert [key for batch in first for key in batch.keys] == [f"val/{i:06}" for i in range(10)]
+    assert all(batch.inputs.sum() == 200 * len(batch.keys) for batch in first)
+    assert [batch.keys[0][:4] for batch in data.test_dataloader()] == ["test"] * 3
+    assert data.predict_dataloader().dataset.dataset.split == "train"
+
+
+def test_what_the_model_must_know():
+    data = make()
+    assert (data.num_classes, data.in_channels) == (5, 2)
+
+
+def test_sampler():
+    assert list(EpochSampler(3, 0, shuffle=False)) == [(0, 0), (0, 1), (0, 2)]
+    sampler = EpochSampler(100, 0, shuffle=True)
+    sampler.set_epoch(7)
+    drawn = list(sampler)
+    assert {epoch for epoch, _ in drawn} == {7}
+    assert sorted(index for _, index in drawn) == list(range(100))
+    assert len(sampler) == 100
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"num_workers": -1}, {"seed": -1}])
+def test_nonsense_is_refused(settings):
+    with pytest.raises(EventZooError, match="batch_size >= 1"):
+        make(**settings)

@@ -1,0 +1,46 @@
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import eventzoo
+from eventzoo.events import Events
+
+
+@settings(deadline=None)
+@given(st.integers(0, 200), st.integers(0, 99))
+def test_histogram_equals_a_literal_loop(make_events, count, seed):
+    events = make_events(count, (9, 7), seed)
+    expected = np.zeros((2, 7, 9), np.float32)
+    for x, y, p in zip(events.x, events.y, events.p, strict=True):
+        expected[int(p), y, x] += 1
+    image = eventzoo.representations.Histogram()(events)
+    assert image.dtype == torch.float32
+    assert np.array_equal(image.numpy(), expected)
+
+
+def test_event_graph_of_a_worked_example():
+    """Four events; r = 3, one microsecond is half a pixel."""
+    events = Events([5, 6, 5, 9], [5, 5, 7, 9], [100, 102, 103, 103], [1, 0, 1, 1], (10, 10))
+    graph = eventzoo.representations.EventGraph(radius=3.0, time_scale=0.5, causal=True)(events)
+    assert graph.x.flatten().tolist() == [1, -1, 1, 1]
+    assert graph.pos.tolist() == [[5, 5, 0], [6, 5, 1], [5, 7, 1.5], [9, 9, 1.5]]
+    assert graph.edge_index.T.tolist() == [[0, 1], [0, 2], [1, 2]]
+    np.testing.assert_allclose(graph.edge_attr[0], [-1 / 6 + 0.5, 0.5, -1 / 6 + 0.5], rtol=1e-6)
+    both = eventzoo.representations.EventGraph(radius=3.0, time_scale=0.5)(events)
+    assert both.edge_index.T.tolist() == [[1, 0], [2, 0], [0, 1], [2, 1], [0, 2], [1, 2]]
+
+
+def test_offsets_lie_in_the_unit_cube(make_events):
+    graph = eventzoo.representations.EventGraph(radius=3.0, time_scale=3e-5)(make_events(500))
+    assert graph.num_edges > 500
+    assert graph.edge_attr.min() >= 0
+    assert graph.edge_attr.max() <= 1
+
+
+def test_graphs_of_no_and_of_one_event_can_be_batched(make_events):
+    representation = eventzoo.representations.EventGraph()
+    graphs = [representation(make_events(count)) for count in (0, 1, 20)]
+    batch = representation.collate(graphs)
+    assert batch.num_graphs == 3
+    assert batch.batch.bincount(minlength=3).tolist() == [0, 1, 20]
