@@ -169,7 +169,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if config["format"] > FORMAT:
         raise EventZooError(f"{path} is of format {config['format']}, written by eventzoo {config.get('eventzoo')}; upgrade eventzoo")
     kinds = {"classes": list, "sensor_size": list, "representation": dict, "transforms": list, "backbone": dict}
-    wrong = sorted({*_KEYS ^ set(config), *(key for key, kind in kinds.items() if not isinstance(config.get(key), kind))})
-    if wrong or config["task"] != "classification" or len(config["sensor_size"]) != 2 or not config["classes"]:
-        raise EventZooError(f"{path} is damaged; look at: {', '.join(wrong or ['task', 'sensor_size', 'classes'])}")
+    wrong = {*_KEYS ^ set(config), *(key for key, kind in kinds.items() if not isinstance(config.get(key), kind))}
+    if config.get("task") != "classification":
+        wrong.add("task")
+    if "sensor_size" not in wrong and [type(side) for side in config["sensor_size"]] != [int, int]:
+        wrong.add("sensor_size")
+    if "classes" not in wrong and not (config["classes"] and all(isinstance(name, str) for name in config["classes"])):
+        wrong.add("classes")
+    if wrong:
+        raise EventZooError(f"{path} is damaged; look at: {', '.join(sorted(wrong))}")
     return config

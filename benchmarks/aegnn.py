@@ -1,0 +1,118 @@
+"""AEGNN of N-Cars size on one core: building its graphs, and running and training it, beside the plain formula edge by edge.
+
+    python benchmarks/aegnn.py
+
+The recordings are made here: the contour of an ellipse that moves over the sensor within 100 ms. The peers are a k-d tree
+(scipy, where it is installed) for the graph, and for the network the convolution as its paper writes it, in torch: a message for
+every edge, made from the weight matrices of the kernel points that it touches.
+"""
+
+from race import race  # isort: skip  # pins the threads
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import eventzoo
+from eventzoo.events import Events
+from eventzoo.kernels.radius_graph import radius_graph
+from eventzoo.nn.spline_conv import SplineConv, SplineEdges
+from eventzoo.tasks.heads import ClassificationHead
+
+SENSOR = (120, 100)
+
+
+def moving_edge(count: int, seed: int = 0) -> Events:
+    """The contour of an ellipse that crosses half the sensor in 100 ms, a pixel wide, with ON and OFF at random."""
+    rng = np.random.default_rng(seed)
+    width, height = SENSOR
+    share, angle = np.sort(rng.random(count)), rng.random(count) * 2 * np.pi
+    x = width * (1 / 6 + share / 2) + width / 8 * np.cos(angle) + rng.normal(0, 0.7, count)
+    y = height / 2 + height / 4 * np.sin(angle) + rng.normal(0, 0.7, count)
+    x, y = np.clip(np.round(x), 0, width - 1), np.clip(np.round(y), 0, height - 1)
+    return Events(x, y, (share * 100_000).astype(np.int64), rng.random(count) < 0.5, SENSOR)
+
+
+class EdgeByEdge(torch.nn.Module):
+    """The convolution of a `SplineConv`, with a message of all output channels for every edge and kernel point."""
+
+    def __init__(self, conv: SplineConv) -> None:
+        super().__init__()
+        self.weight, self.bias, self.root = conv.weight, conv.bias, conv.root
+
+    def forward(self, x: Tensor, edges: "PlainEdges") -> Tensor:
+        neighbours = x[edges.source]
+        messages = sum(edges.basis[:, k, None] * (neighbours @ self.weight[k]) for k in range(len(self.weight)))
+        return x.new_zeros(len(x), self.weight.shape[2]).index_add(0, edges.target, messages) + self.root(x) + self.bias
+
+
+class PlainEdges:
+    """What the plain formula needs of a graph: kernel size 2, basis divided by the degree."""
+
+    def __init__(self, edge_index: Tensor, edge_attr: Tensor, num_nodes: int, kernel_size: int) -> None:
+        assert kernel_size == 2
+        self.source, self.target = edge_index
+        basis = torch.ones(len(edge_attr), 1)
+        for u in edge_attr.T[:, :, None]:
+            basis = torch.cat([basis * (1 - u), basis * u], 1)
+        self.basis = basis / torch.bincount(self.target, minlength=num_nodes)[self.target, None]
+
+
+def graphs() -> None:
+    events = moving_edge(10_000)
+    x, y, t = events.x, events.y, (events.t * 0.5e-5).astype(np.float32)
+    contenders = {
+        "causal, the 32 most recent": lambda: radius_graph(x, y, t, 3.0, 32, causal=True),
+        "symmetric, the 32 most recent": lambda: radius_graph(x, y, t, 3.0, 32, causal=False),
+        "symmetric, unlimited": lambda: radius_graph(x, y, t, 3.0, causal=False),
+    }
+    try:
+        from scipy.spatial import cKDTree
+    except ImportError:
+        pass
+    else:
+        pos = np.stack([x, y, t], 1)
+        contenders["symmetric, unlimited, scipy's k-d tree"] = lambda: cKDTree(pos).query_pairs(3.0, output_type="ndarray")
+    for name in ("causal, the 32 most recent", "symmetric, the 32 most recent"):
+        print(f"{name}: {contenders[name]().shape[1] / len(t):.1f} edges a node")
+    race("radius graph of 10,000 events, r = 3", contenders)
+
+
+def network() -> None:
+    representation = eventzoo.representations.EventGraph(radius=3.0, max_neighbors=20)
+    batch = representation.collate([representation(moving_edge(2_500, seed)) for seed in range(4)])
+    print(f"\n4 graphs of 2,500 nodes, {batch.num_edges / batch.num_nodes:.1f} edges a node")
+    torch.manual_seed(0)
+    ours = eventzoo.backbones.AEGNN(sensor_size=SENSOR)
+    torch.manual_seed(0)
+    plain = eventzoo.backbones.AEGNN(sensor_size=SENSOR)
+    for name, child in list(plain.named_children()):
+        if isinstance(child, SplineConv):
+            setattr(plain, name, EdgeByEdge(child))
+    head, labels = ClassificationHead(ours, 2), torch.arange(4) % 2
+
+    def forward(backbone: torch.nn.Module, edges: type) -> Tensor:
+        import eventzoo.plugins.backbones.aegnn as module
+
+        module.SplineEdges = edges  # both networks share one forward, which prepares its edges with this class
+        return head(backbone(batch))
+
+    def evaluate(backbone: torch.nn.Module, edges: type) -> Tensor:
+        backbone.eval()
+        with torch.no_grad():
+            return forward(backbone, edges)
+
+    def train(backbone: torch.nn.Module, edges: type) -> None:
+        backbone.train().zero_grad()
+        torch.nn.functional.cross_entropy(forward(backbone, edges), labels).backward()
+
+    difference = (evaluate(ours, SplineEdges) - evaluate(plain, PlainEdges)).abs().max()
+    print(f"largest difference of the logits: {difference:.2g}")
+    for title, run in (("AEGNN forward", evaluate), ("AEGNN forward and backward", train)):
+        race(title, {"aggregated first": lambda run=run: run(ours, SplineEdges), "edge by edge": lambda run=run: run(plain, PlainEdges)})
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    graphs()
+    network()

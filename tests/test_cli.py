@@ -1,0 +1,219 @@
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from lightning.pytorch import Callback
+
+import eventzoo
+from eventzoo.zoo import cards
+
+REPOSITORY = Path(__file__).parents[1]
+SMALL = (
+    *("--config", REPOSITORY / "configs" / "aegnn_shapes.yaml", "--data.dataset.init_args.size", 20, "--data.batch_size", 5),
+    *("--model.backbone.channels", "[4, 8, 8, 8, 8, 8, 8]", "--trainer.enable_progress_bar", "false"),
+)
+
+
+def metrics(folder):
+    """Metrics by epoch, without the times."""
+    rows = {}
+    with (folder / "metrics.csv").open() as file:
+        for row in csv.DictReader(file):
+            rows.setdefault(int(row["epoch"]), {}).update({name: value for name, value in row.items() if value})
+    return rows
+
+
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_fit_test_predict_save_load(command_line, in_folder, capsys):
+    command_line("fit", *SMALL, "--trainer.max_epochs", 2)
+    printed = capsys.readouterr().out
+    run = in_folder / "runs" / "aegnn_shapes" / "version_0"
+    assert re.search(r"epoch 1/2 +train/loss \d", printed)
+    assert "held-out recordings" in printed
+    assert (run / "predictions.png").stat().st_size > 10_000
+    assert (run / "fit.yaml").is_file()
+
+    best = run / "checkpoints" / "best.ckpt"
+    command_line("validate", *SMALL, "--ckpt_path", best)
+    command_line("test", *SMALL, "--ckpt_path", best)
+    command_line("predict", *SMALL, "--ckpt_path", best, "--data.dataset.init_args.split", "test")
+    with next((in_folder / "runs").rglob("predictions.csv")).open() as file:
+        predictions = list(csv.DictReader(file))
+    model = eventzoo.load(f"local-dir:{run / 'model'}")
+    dataset = eventzoo.datasets.MovingShapes("test", size=20)
+    assert [row["key"] for row in predictions] == [dataset[i].key for i in range(20)]
+    for row, sample in zip(predictions, map(dataset.__getitem__, range(20)), strict=True):
+        result = model.predict(sample.events)
+        assert row["label"] == result.label
+        assert float(row[result.label]) == pytest.approx(result.probabilities.max(), rel=1e-3)
+
+
+def test_the_saved_configuration_trains_the_same_again(command_line, in_folder):
+    command_line("fit", *SMALL, "--trainer.max_epochs", 1)
+    command_line("fit", "--config", in_folder / "runs" / "aegnn_shapes" / "version_0" / "fit.yaml")
+    first, second = (metrics(in_folder / "runs" / "aegnn_shapes" / f"version_{n}") for n in (0, 1))
+    assert first == second
+
+
+class StopsInEpoch(Callback):
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, trainer, *args) -> None:
+        if trainer.current_epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_interrupted_and_resumed_equals_undisturbed(command_line, in_folder, capsys, monkeypatch):
+    settings = (*SMALL, "--trainer.max_epochs", 3)
+    command_line("fit", *settings)
+    undisturbed = metrics(in_folder / "runs" / "aegnn_shapes" / "version_0")
+    with monkeypatch.context() as patched:
+        patched.setattr("eventzoo.train_cli.EpochLine", lambda: StopsInEpoch(1))
+        patched.setattr("signal.signal", lambda *args: None)  # Lightning would ignore Ctrl-C from here on
+        with pytest.raises(SystemExit) as stopped:
+            command_line("fit", *settings)
+    assert stopped.value.code == 1
+    hint = re.search(r"stopped in epoch 1; go on with the same command and --ckpt_path (\S+)", capsys.readouterr().err)
+    command_line("fit", *settings, "--ckpt_path", hint[1])
+    resumed = metrics(in_folder / "runs" / "aegnn_shapes" / "version_2")
+    assert resumed == {epoch: undisturbed[epoch] for epoch in (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["fit", *SMALL, "--data.dataset", "MovingShaps"], "data.dataset: no dataset named 'MovingShaps'. Did you mean MovingShapes?"),
+        (["fit", *SMALL, "--model.backbone", "AEGN"], "backbone: no backbone named 'AEGN'. Did you mean AEGNN?"),
+        (
+            ["fit", *SMALL, "--data.representation", "Graph"],
+            "data.representation: no representation named 'Graph'. Did you mean EventGraph?",
+        ),
+        (["fit", *SMALL, "--data.batch_size", "many"], 'Parser key "data.batch_size":\n  Expected a int. Got value: many'),
+        (["fit", *SMALL, "--model.backbone.kernel_size", "1"], "AEGNN: kernel_size is at least 2"),
+        (["fit", *SMALL, "--data.batchsize", "3"], "Did you mean batch_size (of EventDataModule)?"),
+        (["fit", *SMALL, "--model.backbone.sensor_size", "[30, 30]"], "made for a sensor of (30, 30), but MovingShapes has (64, 64)"),
+        (
+            ["fit", *SMALL, "--data.representation", "Histogram"],
+            "AEGNN takes a representation of kind 'graph', but Histogram yields 'image'",
+        ),
+        (["fit", *SMALL, "--data.dataset", "NMNIST"], "NMNIST: no train recordings under"),
+        (
+            ["fit", "--config", "no_such.yaml"],
+            "there is no config no_such.yaml; recipes that ship with eventzoo: aegnn_nmnist, aegnn_shapes",
+        ),
+        (["fit", *SMALL, "--ckpt_path", "no_such.ckpt"], "there is no checkpoint "),
+        (["test", *SMALL], "test needs a trained network: give --ckpt_path"),
+        (["fti"], "no command named 'fti'. Did you mean fit?"),
+        (["info", "Histogramm"], "no representation named 'Histogramm'. Did you mean Histogram?"),
+        (["info", "zzzz"], "no part and no model is named 'zzzz'; `eventzoo list` shows what there is"),
+    ],
+)
+def test_mistakes_are_answered_in_words(command_line, in_folder, args, message):
+    with pytest.raises(SystemExit) as refused:
+        command_line(*args)
+    assert str(refused.value).startswith("eventzoo: error: ")
+    assert message in str(refused.value)
+    assert "Traceback" not in str(refused.value)
+
+
+def test_mistakes_in_a_file_name_the_file(command_line, in_folder):
+    (in_folder / "broken.yaml").write_text("data: [")
+    with pytest.raises(SystemExit, match=r"broken.yaml is not YAML: .*(?s:.*)line 1"):
+        command_line("fit", "--config", "broken.yaml")
+    (in_folder / "typo.yaml").write_text(
+        "model: {class_path: Classification, init_args: {backbone: {class_path: AEGNN, init_args: {chanels: 3}}}}"
+    )
+    with pytest.raises(SystemExit, match=r"Option 'chanels' is not accepted. Did you mean channels \(of AEGNN\)"):
+        command_line("fit", "--config", "typo.yaml")
+
+
+def test_a_broken_recording_is_named_from_a_worker_process_too(command_line, in_folder, make_events):
+    for split in ("Train", "Test"):
+        for digit in range(2):
+            folder = in_folder / "N-MNIST" / split / str(digit)
+            folder.mkdir(parents=True)
+            for number in range(1, 11):
+                eventzoo.write(folder / f"{number:05}.bin", make_events(80, (34, 34), number))
+    broken = in_folder / "N-MNIST" / "Train" / "1" / "00003.bin"
+    broken.write_bytes(broken.read_bytes()[:-2])
+    args = ("fit", *SMALL, "--data.dataset", "NMNIST", "--data.dataset.root", in_folder / "N-MNIST", "--data.dataset.size", "null")
+    args = ("fit", "--config", REPOSITORY / "configs" / "aegnn_nmnist.yaml", "--data.dataset.root", in_folder / "N-MNIST")
+    for workers in (0, 1):
+        with pytest.raises(SystemExit) as refused:
+            command_line(*args, "--data.num_workers", workers, "--trainer.enable_progress_bar", "false")
+        assert str(broken) in str(refused.value)
+        assert "byte 395" in str(refused.value)
+        assert "Traceback" not in str(refused.value)
+
+
+def test_list_and_info(command_line, capsys):
+    command_line("list")
+    listed = capsys.readouterr().out
+    assert re.search(r"^  AEGNN +eventzoo \d", listed, re.MULTILINE)
+    assert "  aegnn-nmnist" in listed
+    assert "  configs/aegnn_shapes.yaml" in listed
+    command_line("info", "AEGNN")
+    described = capsys.readouterr().out
+    assert described.startswith("AEGNN — backbone of eventzoo ")
+    assert "  kernel_size: int = 2" in described
+    command_line("info", "aegnn-nmnist")
+    assert "eventzoo fit --config configs/aegnn_nmnist.yaml" in capsys.readouterr().out
+    command_line()
+    assert capsys.readouterr().out.startswith("usage: eventzoo COMMAND")
+    command_line("--version")
+    assert capsys.readouterr().out == f"eventzoo {eventzoo.__version__}\n"
+
+
+def test_list_into_a_closed_pipe_is_quiet():
+    done = subprocess.run(f"{sys.executable} -m eventzoo list | true", shell=True, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", eventzoo.list_models())
+def test_cards_are_complete_and_their_recipes_exist(name):
+    card = cards.card(name)
+    assert (REPOSITORY / card.config).is_file()
+    assert card.measured
+    assert name in str(card)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1]", "is not a model card"),
+        ("summary: x", r"missing or unknown in ModelCard: \['config', 'paper', 'task'\]"),
+        ("{summary: x, config: c, paper: p, task: t, extra: 1}", "unknown in ModelCard: .'extra'"),
+        ("{summary: 3, config: c, paper: p, task: t}", "summary must be a str, not 3"),
+        ("{summary: s, config: c, paper: p, task: t, measured: [{dataset: d, split: s, name: n, value: high}]}", "value must be a float"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_bad_cards_are_refused(tmp_path, text, message):
+    (tmp_path / "card.yaml").write_text(text)
+    with pytest.raises(eventzoo.EventZooError, match=message):
+        cards.read_card(tmp_path / "card.yaml")
+
+
+def test_every_recipe_is_short_and_seeded():
+    for recipe in (REPOSITORY / "configs").glob("*.yaml"):
+        assert len(recipe.read_text().splitlines()) <= 40
+        assert "seed_everything" in yaml.safe_load(recipe.read_text())
+
+
+def test_saved_configs_are_json_of_stable_names(command_line, in_folder):
+    command_line("fit", *SMALL, "--trainer.max_epochs", 1, "--trainer.limit_train_batches", 2)
+    config = json.loads((in_folder / "runs" / "aegnn_shapes" / "version_0" / "model" / "config.json").read_text())
+    assert config["backbone"]["class_path"] == "eventzoo.backbones.AEGNN"
+    assert config["representation"]["class_path"] == "eventzoo.representations.EventGraph"
+    assert config["transforms"] == [{"class_path": "eventzoo.data.transforms.EvenSubsample", "init_args": {"count": 1024}}]
