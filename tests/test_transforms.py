@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventzoo.data.dataset import Sample
-from eventzoo.data.transforms import EvenSubsample, RandomShift, RandomSubsample, apply
+from eventzoo.data.transforms import EvenSubsample, RandomRotation, RandomScale, RandomShift, RandomSubsample, apply
 from eventzoo.errors import EventZooError
+from eventzoo.events import Events
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,44 @@ def test_shift_moves_all_events_alike_and_drops_what_leaves(sample, pixels, seed
     assert candidates
 
 
+class Fixed:
+    """Stands for a generator that draws one number."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def uniform(self, low: float, high: float) -> float:
+        assert low <= self.value <= high
+        return self.value
+
+
+def at(x, y, sensor_size=(9, 7)):
+    return Sample(Events([x], [y], [0], [1], sensor_size), 0, "a")
+
+
+@pytest.mark.parametrize(
+    ("transform", "drawn", "before", "after"),
+    [
+        (RandomRotation(90), 90.0, (5, 3), [(4, 4)]),  # to the right of the centre (4, 3), then below it: y points down
+        (RandomRotation(180), 180.0, (1, 2), [(7, 4)]),
+        (RandomRotation(90), 90.0, (0, 3), []),  # four to the left become four above, outside
+        (RandomScale(0.5, 2), 2.0, (5, 2), [(6, 1)]),
+        (RandomScale(0.5, 2), 0.5, (0, 1), [(2, 2)]),
+        (RandomScale(0.5, 2), 2.0, (8, 3), []),
+    ],
+)
+def test_worked_examples_about_the_centre(transform, drawn, before, after):
+    events = transform(at(*before), Fixed(drawn)).events
+    assert list(zip(events.x, events.y, strict=True)) == after
+
+
+@given(seed=st.integers(0, 99))
+def test_no_turn_and_no_scaling_change_nothing(sample, seed):
+    assert RandomScale(1, 1)(sample, np.random.default_rng(seed)).events == sample.events
+    turned = RandomRotation(1e-9)(sample, np.random.default_rng(seed)).events
+    assert turned == sample.events
+
+
 def test_transforms_follow_each_other_and_leave_the_sample_alone(sample):
     before = rows(sample.events)
     chain = [EvenSubsample(100), RandomShift(3)]
@@ -68,3 +107,10 @@ def test_transforms_follow_each_other_and_leave_the_sample_alone(sample):
 def test_nonsense_is_refused(make):
     with pytest.raises(EventZooError, match="must be at least 1, not 0"):
         make(0)
+
+
+def test_impossible_angles_and_factors_are_refused():
+    with pytest.raises(EventZooError, match="degrees must be above 0"):
+        RandomRotation(0)
+    with pytest.raises(EventZooError, match="the lower first, not 2 and 1"):
+        RandomScale(2, 1)

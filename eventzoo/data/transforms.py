@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eventzoo.data.dataset import Sample
 from eventzoo.errors import EventZooError
@@ -77,16 +78,72 @@ class RandomShift(EventTransform):
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample, moved."""
-        events = sample.events
         right, down = rng.integers(-self.pixels, self.pixels + 1, 2, dtype=np.int64)
-        x, y = events.x + right, events.y + down
-        width, height = events.sensor_size
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        moved = Events(x[inside], y[inside], events.t[inside], events.p[inside], events.sensor_size, trusted=True)
-        return replace(sample, events=moved)
+        return _moved(sample, sample.events.x + right, sample.events.y + down)
 
 
-def _take(events: Events, kept: np.ndarray) -> Events:
+class RandomRotation(EventTransform):
+    """Turn all events by one random angle about the sensor's centre; what leaves the sensor is dropped.
+
+    Args:
+        degrees: Largest angle, in each direction.
+    """
+
+    def __init__(self, degrees: float) -> None:
+        if not 0 < degrees <= 180:
+            raise EventZooError(f"degrees must be above 0 and at most 180, not {degrees}")
+        self.degrees = degrees
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The sample, turned."""
+        angle = np.deg2rad(rng.uniform(-self.degrees, self.degrees))
+        x, y = _from_centre(sample.events)
+        return _moved_from_centre(sample, x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle))
+
+
+class RandomScale(EventTransform):
+    """Scale all positions by one random factor about the sensor's centre; what leaves the sensor is dropped.
+
+    Args:
+        low: Smallest factor.
+        high: Largest factor.
+    """
+
+    def __init__(self, low: float, high: float) -> None:
+        if not 0 < low <= high:
+            raise EventZooError(f"factors must be positive, the lower first, not {low} and {high}")
+        self.low, self.high = low, high
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The sample, scaled."""
+        factor = rng.uniform(self.low, self.high)
+        x, y = _from_centre(sample.events)
+        return _moved_from_centre(sample, x * factor, y * factor)
+
+
+def _from_centre(events: Events) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions relative to the sensor's centre."""
+    width, height = events.sensor_size
+    return events.x - (width - 1) / 2, events.y - (height - 1) / 2
+
+
+def _moved_from_centre(sample: Sample, x: NDArray[np.float64], y: NDArray[np.float64]) -> Sample:
+    """The sample with its events at the pixels nearest to positions relative to the sensor's centre."""
+    width, height = sample.events.sensor_size
+    column, row = np.floor(x + width / 2), np.floor(y + height / 2)  # half a pixel from the centre's coordinate, then rounded
+    return _moved(sample, column.astype(np.int64), row.astype(np.int64))
+
+
+def _moved(sample: Sample, x: NDArray[np.int64], y: NDArray[np.int64]) -> Sample:
+    """The sample with its events at other pixels, without those that are outside the sensor."""
+    events = sample.events
+    width, height = events.sensor_size
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    moved = Events(x[inside], y[inside], events.t[inside], events.p[inside], events.sensor_size, trusted=True)
+    return replace(sample, events=moved)
+
+
+def _take(events: Events, kept: NDArray[np.int64]) -> Events:
     """Events at ascending indices."""
     return Events(events.x[kept], events.y[kept], events.t[kept], events.p[kept], events.sensor_size, trusted=True)
 
