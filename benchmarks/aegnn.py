@@ -9,6 +9,8 @@ every edge, made from the weight matrices of the kernel points that it touches.
 
 from race import race  # isort: skip  # pins the threads
 
+import copy
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,7 +18,7 @@ from torch import Tensor
 import eventzoo
 from eventzoo.events import Events
 from eventzoo.kernels.radius_graph import radius_graph
-from eventzoo.nn.spline_conv import SplineConv, SplineEdges
+from eventzoo.nn.spline_conv import SplineConv
 from eventzoo.tasks.heads import ClassificationHead
 
 SENSOR = (120, 100)
@@ -33,6 +35,17 @@ def moving_edge(count: int, seed: int = 0) -> Events:
     return Events(x, y, (share * 100_000).astype(np.int64), rng.random(count) < 0.5, SENSOR)
 
 
+class PlainBasis(torch.nn.Module):
+    """What the plain formula needs of a graph, for kernel size 2: both ends, and the basis divided by the degree."""
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        source, target = edge_index
+        basis = torch.ones(len(edge_attr), 1)
+        for u in edge_attr.T[:, :, None]:
+            basis = torch.cat([basis * (1 - u), basis * u], 1)
+        return source, target, basis / torch.bincount(target, minlength=len(x))[target, None]
+
+
 class EdgeByEdge(torch.nn.Module):
     """The convolution of a `SplineConv`, with a message of all output channels for every edge and kernel point."""
 
@@ -40,22 +53,11 @@ class EdgeByEdge(torch.nn.Module):
         super().__init__()
         self.weight, self.bias, self.root = conv.weight, conv.bias, conv.root
 
-    def forward(self, x: Tensor, edges: "PlainEdges") -> Tensor:
-        neighbours = x[edges.source]
-        messages = sum(edges.basis[:, k, None] * (neighbours @ self.weight[k]) for k in range(len(self.weight)))
-        return x.new_zeros(len(x), self.weight.shape[2]).index_add(0, edges.target, messages) + self.root(x) + self.bias
-
-
-class PlainEdges:
-    """What the plain formula needs of a graph: kernel size 2, basis divided by the degree."""
-
-    def __init__(self, edge_index: Tensor, edge_attr: Tensor, num_nodes: int, kernel_size: int) -> None:
-        assert kernel_size == 2
-        self.source, self.target = edge_index
-        basis = torch.ones(len(edge_attr), 1)
-        for u in edge_attr.T[:, :, None]:
-            basis = torch.cat([basis * (1 - u), basis * u], 1)
-        self.basis = basis / torch.bincount(self.target, minlength=num_nodes)[self.target, None]
+    def forward(self, x: Tensor, edges: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        source, target, basis = edges
+        neighbours = x[source]
+        messages = sum(basis[:, k, None] * (neighbours @ self.weight[k]) for k in range(len(self.weight)))
+        return x.new_zeros(len(x), self.weight.shape[2]).index_add(0, target, messages) + self.root(x) + self.bias
 
 
 def graphs() -> None:
@@ -84,32 +86,25 @@ def network() -> None:
     print(f"\n4 graphs of 2,500 nodes, {batch.num_edges / batch.num_nodes:.1f} edges a node")
     torch.manual_seed(0)
     ours = eventzoo.backbones.AEGNN(sensor_size=SENSOR)
-    torch.manual_seed(0)
-    plain = eventzoo.backbones.AEGNN(sensor_size=SENSOR)
+    plain = copy.deepcopy(ours)
+    plain.basis = PlainBasis()
     for name, child in list(plain.named_children()):
         if isinstance(child, SplineConv):
             setattr(plain, name, EdgeByEdge(child))
     head, labels = ClassificationHead(ours, 2), torch.arange(4) % 2
 
-    def forward(backbone: torch.nn.Module, edges: type) -> Tensor:
-        import eventzoo.plugins.backbones.aegnn as module
-
-        module.SplineEdges = edges  # both networks share one forward, which prepares its edges with this class
-        return head(backbone(batch))
-
-    def evaluate(backbone: torch.nn.Module, edges: type) -> Tensor:
+    def evaluate(backbone: torch.nn.Module) -> Tensor:
         backbone.eval()
         with torch.no_grad():
-            return forward(backbone, edges)
+            return head(backbone(batch))
 
-    def train(backbone: torch.nn.Module, edges: type) -> None:
+    def train(backbone: torch.nn.Module) -> None:
         backbone.train().zero_grad()
-        torch.nn.functional.cross_entropy(forward(backbone, edges), labels).backward()
+        torch.nn.functional.cross_entropy(head(backbone(batch)), labels).backward()
 
-    difference = (evaluate(ours, SplineEdges) - evaluate(plain, PlainEdges)).abs().max()
-    print(f"largest difference of the logits: {difference:.2g}")
+    print(f"largest difference of the logits: {(evaluate(ours) - evaluate(plain)).abs().max():.2g}")
     for title, run in (("AEGNN forward", evaluate), ("AEGNN forward and backward", train)):
-        race(title, {"aggregated first": lambda run=run: run(ours, SplineEdges), "edge by edge": lambda run=run: run(plain, PlainEdges)})
+        race(title, {"aggregated first": lambda run=run: run(ours), "edge by edge": lambda run=run: run(plain)})
 
 
 if __name__ == "__main__":

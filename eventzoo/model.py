@@ -83,8 +83,10 @@ class EventModel(nn.Module):
         """What the model says of one recording, of any number of events.
 
         Raises:
-            EventZooError: The recording is of a larger sensor than the model's.
+            EventZooError: The recording is of a larger sensor than the model's, or is no `Events`.
         """
+        if not isinstance(events, Events):
+            raise EventZooError(f"predict takes Events, not {type(events).__name__}; a file is read with eventzoo.read(path)")
         width, height = self.sensor_size
         if events.sensor_size[0] > width or events.sensor_size[1] > height:
             given = "×".join(map(str, events.sensor_size))

@@ -2,6 +2,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # the tests' tensors are small: threads only wait for each other, above all on a busy machine
+
 import numpy as np
 import pytest
 

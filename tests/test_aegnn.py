@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.fx
 
 import eventzoo
 from eventzoo.errors import EventZooError
@@ -70,6 +71,22 @@ def test_an_event_changes_nothing_before_it(make_events):
     whole = found["x"]
     network(representation.collate([representation(events[:150])]))
     torch.testing.assert_close(found["x"], whole[:150])
+
+
+class LayerTracer(torch.fx.Tracer):
+    def is_leaf_module(self, module, name):
+        return not isinstance(module, eventzoo.backbones.AEGNN)
+
+
+def test_torch_fx_captures_it_layer_by_layer(batch_of):
+    """What asynchronous conversion starts from: one operation a layer, and the same answer."""
+    network = randomised_norms(small())
+    graph = LayerTracer().trace(network)
+    called = [node.target for node in graph.nodes if node.op == "call_module"]
+    convolutions = [f"{kind}{i}" for i in range(1, 6) for kind in ("conv", "norm")]
+    assert called == ["basis", *convolutions, "pool5", "basis", "conv6", "norm6", "conv7", "norm7", "pool7"]
+    batch = batch_of(200, 30)
+    assert torch.equal(torch.fx.GraphModule(network, graph)(batch), network(batch))
 
 
 @pytest.mark.parametrize("settings", [{"channels": (1, 2, 3, 4, 5, 6, 7)}, {"channels": (4, 4, 4, 4)}, {"kernel_size": 1}, {"dim": 4}])

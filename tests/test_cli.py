@@ -138,17 +138,10 @@ def test_mistakes_in_a_file_name_the_file(command_line, in_folder):
         command_line("fit", "--config", "typo.yaml")
 
 
-def test_a_broken_recording_is_named_from_a_worker_process_too(command_line, in_folder, make_events):
-    for split in ("Train", "Test"):
-        for digit in range(2):
-            folder = in_folder / "N-MNIST" / split / str(digit)
-            folder.mkdir(parents=True)
-            for number in range(1, 11):
-                eventzoo.write(folder / f"{number:05}.bin", make_events(80, (34, 34), number))
-    broken = in_folder / "N-MNIST" / "Train" / "1" / "00003.bin"
+def test_a_broken_recording_is_named_from_a_worker_process_too(command_line, in_folder, real_layouts):
+    broken = in_folder / "N-MNIST" / "Train" / "1" / "00010.bin"
     broken.write_bytes(broken.read_bytes()[:-2])
-    args = ("fit", *SMALL, "--data.dataset", "NMNIST", "--data.dataset.root", in_folder / "N-MNIST", "--data.dataset.size", "null")
-    args = ("fit", "--config", REPOSITORY / "configs" / "aegnn_nmnist.yaml", "--data.dataset.root", in_folder / "N-MNIST")
+    args = ("fit", "--config", REPOSITORY / "configs" / "aegnn_nmnist.yaml")
     for workers in (0, 1):
         with pytest.raises(SystemExit) as refused:
             command_line(*args, "--data.num_workers", workers, "--trainer.enable_progress_bar", "false")
@@ -167,6 +160,10 @@ def test_list_and_info(command_line, capsys):
     described = capsys.readouterr().out
     assert described.startswith("AEGNN — backbone of eventzoo ")
     assert "  kernel_size: int = 2" in described
+    command_line("info", "NMNIST")
+    assert "  root: str | None = None\n  split: Split = 'train'" in capsys.readouterr().out  # inherited
+    command_line("info", "Histogram")
+    assert "Signature:\n  none" in capsys.readouterr().out
     command_line("info", "aegnn-nmnist")
     assert "eventzoo fit --config configs/aegnn_nmnist.yaml" in capsys.readouterr().out
     command_line()
@@ -203,6 +200,27 @@ def test_bad_cards_are_refused(tmp_path, text, message):
     (tmp_path / "card.yaml").write_text(text)
     with pytest.raises(eventzoo.EventZooError, match=message):
         cards.read_card(tmp_path / "card.yaml")
+
+
+@pytest.fixture
+def real_layouts(in_folder, make_events, monkeypatch):
+    """A few random recordings in the layout of every dataset that a recipe reads."""
+    for split in ("Train", "Test"):
+        for digit in range(10):
+            folder = in_folder / "N-MNIST" / split / str(digit)
+            folder.mkdir(parents=True)
+            for number in (4 + digit, 5 + 5 * digit):
+                eventzoo.write(folder / f"{number:05}.bin", make_events(80, (34, 34), number))
+    monkeypatch.setenv("EVENTZOO_DATA", str(in_folder))
+
+
+@pytest.mark.parametrize("recipe", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda recipe: recipe.stem)
+def test_every_recipe_runs(command_line, real_layouts, in_folder, recipe):
+    limits = ("--trainer.max_epochs", 1, "--trainer.limit_train_batches", 2, "--trainer.limit_val_batches", 1)
+    command_line("fit", "--config", recipe, *limits, "--trainer.enable_progress_bar", "false", "--data.batch_size", 5)
+    run = in_folder / "runs" / recipe.stem / "version_0"
+    command_line("test", "--config", recipe, "--trainer.limit_test_batches", 1, "--ckpt_path", run / "checkpoints" / "best.ckpt")
+    assert eventzoo.load(f"local-dir:{run / 'model'}").classes
 
 
 def test_every_recipe_is_short_and_seeded():

@@ -62,6 +62,8 @@ def test_recordings_of_another_sensor(model, make_events):
     assert np.array_equal(model.predict(smaller).logits, model.predict(as_if).logits)
     with pytest.raises(EventZooError, match="made for a 34×34 sensor, the recording has 35×34"):
         model.predict(make_events(10, (35, 34)))
+    with pytest.raises(EventZooError, match=r"takes Events, not str; a file is read with eventzoo.read"):
+        model.predict("recording.bin")
 
 
 def test_nothing_is_overwritten_or_left_half_written(model, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,20 +122,20 @@ class RandomScale(EventTransform):
         return _moved_from_centre(sample, x * factor, y * factor)
 
 
-def _from_centre(events: Events) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _from_centre(events: Events) -> tuple[NDArray[Any], NDArray[Any]]:
     """Positions relative to the sensor's centre."""
     width, height = events.sensor_size
     return events.x - (width - 1) / 2, events.y - (height - 1) / 2
 
 
-def _moved_from_centre(sample: Sample, x: NDArray[np.float64], y: NDArray[np.float64]) -> Sample:
+def _moved_from_centre(sample: Sample, x: NDArray[Any], y: NDArray[Any]) -> Sample:
     """The sample with its events at the pixels nearest to positions relative to the sensor's centre."""
     width, height = sample.events.sensor_size
     column, row = np.floor(x + width / 2), np.floor(y + height / 2)  # half a pixel from the centre's coordinate, then rounded
     return _moved(sample, column.astype(np.int64), row.astype(np.int64))
 
 
-def _moved(sample: Sample, x: NDArray[np.int64], y: NDArray[np.int64]) -> Sample:
+def _moved(sample: Sample, x: NDArray[Any], y: NDArray[Any]) -> Sample:
     """The sample with its events at other pixels, without those that are outside the sensor."""
     events = sample.events
     width, height = events.sensor_size

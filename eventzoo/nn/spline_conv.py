@@ -84,6 +84,31 @@ class SplineEdges:
         return _weighted_sums(rows, *self._scatter)
 
 
+class SplineBasis(nn.Module):
+    """Prepares a graph's edges for all `SplineConv` layers of one kernel size; a layer, so that torch.fx sees one operation.
+
+    Args:
+        dim: Dimensions D of the offsets that are used, the first ones.
+        kernel_size: Kernel points k of an axis, at least 2.
+
+    Shapes:
+        input: nodes' features `[N, C]`, edge_index `[2, E]`, edge_attr `[E, at least D]`.
+        output: `SplineEdges`.
+    """
+
+    def __init__(self, dim: int, kernel_size: int) -> None:
+        super().__init__()
+        self.dim, self.kernel_size = dim, kernel_size
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> SplineEdges:
+        """Prepare the edges of a graph."""
+        return SplineEdges(edge_index, edge_attr[:, : self.dim], len(x), self.kernel_size)
+
+    def extra_repr(self) -> str:
+        """Dimensions and size of the kernel."""
+        return f"dim={self.dim}, kernel_size={self.kernel_size}"
+
+
 class SplineConv(nn.Module):
     r"""Continuous B-spline convolution with mean aggregation, degree 1, open splines.
 

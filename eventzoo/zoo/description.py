@@ -53,24 +53,45 @@ def info(name: str) -> "PartInfo | ModelCard":
 
 def _describe(entry: Entry) -> PartInfo:
     try:
-        spec = importlib.util.find_spec(entry.module)
-        source = Path(spec.origin or "").read_text(encoding="utf-8") if spec else ""
-    except (ImportError, OSError, ValueError) as error:
-        raise EventZooError(f"{entry} cannot be found: {error}") from error
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef) and node.name == entry.name:
-            return PartInfo(entry, inspect.cleandoc(ast.get_docstring(node) or "Not documented."), _arguments(node))
-    return PartInfo(entry, "Defined elsewhere; its module holds no class of this name.", ())
+        found = _definition(entry.module, entry.name)
+    except (ImportError, OSError, SyntaxError, ValueError) as error:
+        raise EventZooError(f"{entry} cannot be read: {error}") from error
+    if found is None:
+        return PartInfo(entry, "Defined elsewhere; its module holds no class of this name.", ())
+    documentation = inspect.cleandoc(ast.get_docstring(found[1]) or "Not documented.")
+    return PartInfo(entry, documentation, _arguments(*found))
 
 
-def _arguments(node: ast.ClassDef) -> tuple[str, ...]:
+def _definition(module: str, name: str) -> tuple[ast.Module, ast.ClassDef] | None:
+    """A module's source and the class of a name in it."""
+    spec = importlib.util.find_spec(module)
+    tree = ast.parse(Path(spec.origin or "").read_text(encoding="utf-8")) if spec else ast.Module([], [])
+    classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    return next(((tree, node) for node in classes), None)
+
+
+def _arguments(tree: ast.Module, node: ast.ClassDef) -> tuple[str, ...]:
+    """The constructor's arguments, its own or those that it inherits from a class of eventzoo."""
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            given = [*item.args.args[1:], *item.args.kwonlyargs]
-            first_default = len(item.args.args) - 1 - len(item.args.defaults)
-            defaults = [None] * first_default + [*item.args.defaults, *item.args.kw_defaults]
-            return tuple(
-                ast.unparse(argument) + (f" = {ast.unparse(default)}" if default else "")
-                for argument, default in zip(given, defaults, strict=True)
-            )
+            return _signature(item.args)
+    imported = {
+        alias.asname or alias.name: (statement.module, alias.name)
+        for statement in tree.body
+        if isinstance(statement, ast.ImportFrom) and statement.module and statement.module.startswith("eventzoo.")
+        for alias in statement.names
+    }
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id in imported:
+            found = _definition(*imported[base.id])
+            return _arguments(*found) if found else ()
     return ()
+
+
+def _signature(arguments: ast.arguments) -> tuple[str, ...]:
+    given = [*arguments.args[1:], *arguments.kwonlyargs]
+    without_default = len(arguments.args) - 1 - len(arguments.defaults)
+    defaults = [None] * without_default + [*arguments.defaults, *arguments.kw_defaults]
+    return tuple(
+        ast.unparse(argument) + (f" = {ast.unparse(default)}" if default else "") for argument, default in zip(given, defaults, strict=True)
+    )

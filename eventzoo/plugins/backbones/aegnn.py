@@ -11,7 +11,7 @@ from eventzoo.data.representation import Kind
 from eventzoo.errors import EventZooError
 from eventzoo.nn.backbone import Backbone
 from eventzoo.nn.pool import GridMaxPool, VoxelMaxPool
-from eventzoo.nn.spline_conv import SplineConv, SplineEdges
+from eventzoo.nn.spline_conv import SplineBasis, SplineConv
 
 
 class AEGNN(Backbone):
@@ -62,8 +62,8 @@ class AEGNN(Backbone):
             raise EventZooError(f"AEGNN: channels are seven, the second equal to the fourth and the fifth to the seventh, not {channels}")
         if kernel_size < 2 or dim not in (2, 3):
             raise EventZooError(f"AEGNN: kernel_size is at least 2 and dim is 2 or 3, not {kernel_size} and {dim}")
-        self.sensor_size, self.dim, self.kernel_size = sensor_size, dim, kernel_size
-        self.out_channels, self.out_size = channels[6], out_size
+        self.sensor_size, self.out_channels, self.out_size, self.dim = sensor_size, channels[6], out_size, dim
+        self.basis = SplineBasis(dim, kernel_size)
 
         def layer(in_channels: int, out_channels: int) -> tuple[SplineConv, BatchNorm]:
             conv = SplineConv(in_channels, out_channels, dim, kernel_size, bias=bias, root_weight=root_weight)
@@ -82,7 +82,7 @@ class AEGNN(Backbone):
 
     def forward(self, batch: Batch) -> Tensor:
         """Features of a batch of event graphs."""
-        edges = SplineEdges(batch.edge_index, batch.edge_attr[:, : self.dim], batch.num_nodes, self.kernel_size)
+        edges = self.basis(batch.x, batch.edge_index, batch.edge_attr)
         x = self.norm1(elu(self.conv1(batch.x, edges)))
         skip = x = self.norm2(elu(self.conv2(x, edges)))
         x = self.norm3(elu(self.conv3(x, edges)))
@@ -90,7 +90,7 @@ class AEGNN(Backbone):
         x = self.norm5(elu(self.conv5(x, edges)))
 
         skip, pos, edge_index, edge_attr, sample = self.pool5(x, batch.pos[:, : self.dim], batch.edge_index, batch.batch)
-        edges = SplineEdges(edge_index, edge_attr, len(skip), self.kernel_size)
+        edges = self.basis(skip, edge_index, edge_attr)
         x = self.norm6(elu(self.conv6(skip, edges)))
         x = self.norm7(elu(self.conv7(x, edges))) + skip
         features: Tensor = self.pool7(x, pos, sample, batch.num_graphs)
