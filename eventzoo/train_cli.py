@@ -93,6 +93,8 @@ class EventZooCLI(LightningCLI):
         """Save each command's configuration under its own name, and refuse to evaluate an untrained network."""
         command = str(self.subcommand)
         self.save_config_kwargs["config_filename"] = f"{command}.yaml"
+        if self.config[command].trainer.fast_dev_run:
+            self.config[command].checkpoint.save_last = False  # Lightning would write it even so
         checkpoint = self.config[command].get("ckpt_path")
         if checkpoint is None and command != "fit":
             raise EventZooError(f"{command} needs a trained network: give --ckpt_path runs/…/checkpoints/best.ckpt")
@@ -128,7 +130,7 @@ class EventZooCLI(LightningCLI):
         """Save the best epoch's model, draw its predictions, and say where they are."""
         trainer, data, callback = self.trainer, self.datamodule, self.trainer.checkpoint_callback
         if not trainer.is_global_zero or not isinstance(callback, ModelCheckpoint):
-            return  # no checkpoints were asked for, as with fast_dev_run
+            return
         best = Path(callback.best_model_path or callback.last_model_path)
         if not best.is_file():
             print("no checkpoint was written, so no model is saved")

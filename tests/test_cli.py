@@ -65,6 +65,12 @@ def test_the_saved_configuration_trains_the_same_again(command_line, in_folder):
     assert first == second
 
 
+def test_a_fast_run_through_leaves_nothing_behind(command_line, in_folder, capsys):
+    command_line("fit", *SMALL, "--trainer.fast_dev_run", "true")
+    assert "no checkpoint was written, so no model is saved" in capsys.readouterr().out
+    assert not [path for path in in_folder.rglob("*") if path.suffix in (".ckpt", ".safetensors", ".png")]
+
+
 class StopsInEpoch(Callback):
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
