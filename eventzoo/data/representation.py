@@ -1,12 +1,12 @@
 """What a representation is: events in, tensors out."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from eventzoo.events import Events
+from eventzoo.nn.backbone import Kind
 from eventzoo.specs import Part
 
-Kind = Literal["graph", "image", "tokens", "stream"]
 T = TypeVar("T")
 
 

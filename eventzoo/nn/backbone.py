@@ -1,12 +1,13 @@
 """What a backbone is: a batch in, features out."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from eventzoo.data.representation import Kind
 from eventzoo.specs import Part
+
+Kind = Literal["graph", "image", "tokens", "stream"]
 
 
 class Backbone(Part, nn.Module, ABC):

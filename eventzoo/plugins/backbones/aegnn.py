@@ -7,9 +7,8 @@ from torch.nn.functional import elu
 from torch_geometric.data import Batch
 from torch_geometric.nn import BatchNorm
 
-from eventzoo.data.representation import Kind
 from eventzoo.errors import EventZooError
-from eventzoo.nn.backbone import Backbone
+from eventzoo.nn.backbone import Backbone, Kind
 from eventzoo.nn.pool import GridMaxPool, VoxelMaxPool
 from eventzoo.nn.spline_conv import SplineBasis, SplineConv
 

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch_geometric.data import Batch, Data
 
-from eventzoo.data.representation import Kind, Representation
+from eventzoo.data.representation import Representation
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.kernels.radius_graph import radius_graph, relative_positions
+from eventzoo.nn.backbone import Kind
 
 
 class EventGraph(Representation[Data]):

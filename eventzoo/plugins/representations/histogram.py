@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eventzoo.data.representation import Kind, Representation
+from eventzoo.data.representation import Representation
 from eventzoo.events import Events
+from eventzoo.nn.backbone import Kind
 
 
 class Histogram(Representation[Tensor]):

@@ -6,9 +6,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from eventzoo.data.dataset import EventDataset, Sample, Split
-from eventzoo.data.representation import Kind
 from eventzoo.events import Events
-from eventzoo.nn.backbone import Backbone
+from eventzoo.nn.backbone import Backbone, Kind
 
 
 class LeftOrRight(EventDataset):
