@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def event_image(events: Events) -> NDArray[np.uint8]:
-    """Events on white: ON red, OFF blue, both purple; the more events, the stronger.
+    """Events on white: ON red, OFF blue, both dark; the more events, the stronger.
 
     Returns:
         uint8 `[height, width, 3]`.
