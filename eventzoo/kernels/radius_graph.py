@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.integer]
+Times = NDArray[np.float32]
 Edges = NDArray[np.int64]
+Nodes = NDArray[np.int32]  # indices of events
+Offsets = NDArray[np.int64]
+Squares = NDArray[np.float32]
 
 UNLIMITED = np.iinfo(np.int32).max
 RING = 32  # most slots of a pixel's ring: 128 bytes, two cache lines
 
 
-def radius_graph(x: Pixels, y: Pixels, t: NDArray[np.float32], radius: float, max_neighbors: int | None = None, *, causal: bool) -> Edges:
+def radius_graph(x: Pixels, y: Pixels, t: Times, radius: float, max_neighbors: int | None = None, *, causal: bool) -> Edges:
     """Edges between events that are closer than `radius`, without self-loops.
 
     An event is joined to earlier events only as it comes: to the `max_neighbors` most recent ones within the radius. The
@@ -44,7 +48,7 @@ def radius_graph(x: Pixels, y: Pixels, t: NDArray[np.float32], radius: float, ma
 
 
 @numba.njit(cache=True, nogil=True)
-def relative_positions(x: Pixels, y: Pixels, t: NDArray[np.float32], edges: Edges, scale: float) -> NDArray[np.float32]:
+def relative_positions(x: Pixels, y: Pixels, t: Times, edges: Edges, scale: float) -> NDArray[np.float32]:
     """Offset from target to source of every edge, mapped from [-scale, scale] to [0, 1].
 
     Args:
@@ -69,7 +73,7 @@ def relative_positions(x: Pixels, y: Pixels, t: NDArray[np.float32], edges: Edge
 
 
 @numba.njit(cache=True, nogil=True)
-def _disc(radius, stride):  # type: ignore[no-untyped-def]
+def _disc(radius: np.float32, stride: int) -> tuple[int, Offsets, Squares]:
     """The pixels closer than `radius` to a pixel: their offsets in a grid of row length `stride`, and squared distances."""
     reach = int(np.ceil(radius)) - 1  # pixels are whole, so a distance below r is at most ceil(r) - 1
     offset = np.empty((2 * reach + 1) ** 2, np.int64)
@@ -85,7 +89,7 @@ def _disc(radius, stride):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _earlier(x, y, t, radius, limit, width, height):  # type: ignore[no-untyped-def]
+def _earlier(x: Pixels, y: Pixels, t: Times, radius: np.float32, limit: int, width: int, height: int) -> tuple[Offsets, Nodes]:
     """Earlier neighbours of every event, ascending: `source[start[i]:start[i + 1]]`.
 
     Every pixel has a ring of the latest events in the disc around it, so that an event finds its neighbours in one place
@@ -138,7 +142,19 @@ def _earlier(x, y, t, radius, limit, width, height):  # type: ignore[no-untyped-
 
 
 @numba.njit(cache=True, nogil=True)
-def _search_chains(pixel, i, t, bound, limit, offset, square, newest, older, source, first):  # type: ignore[no-untyped-def]
+def _search_chains(
+    pixel: np.int64,
+    i: int,
+    t: Times,
+    bound: np.float32,
+    limit: int,
+    offset: Offsets,
+    square: Squares,
+    newest: Nodes,
+    older: Nodes,
+    source: Nodes,
+    first: int,
+) -> tuple[int, Nodes]:
     """Write the latest `limit` neighbours of event i to `source[first:]`, in any order; it grows where it must."""
     count = first
     for k in range(len(offset)):
@@ -165,7 +181,7 @@ def _search_chains(pixel, i, t, bound, limit, offset, square, newest, older, sou
 
 
 @numba.njit(cache=True, nogil=True)
-def _sift_down(heap, first, last, at):  # type: ignore[no-untyped-def]
+def _sift_down(heap: Nodes, first: int, last: int, at: int) -> None:
     """Restore the min-heap `heap[first:last]` below position `at`."""
     value = heap[first + at]
     size = last - first
@@ -183,7 +199,7 @@ def _sift_down(heap, first, last, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _directed(start, source):  # type: ignore[no-untyped-def]
+def _directed(start: Offsets, source: Nodes) -> Edges:
     edges = np.empty((2, len(source)), np.int64)
     for i in range(len(start) - 1):
         for e in range(start[i], start[i + 1]):
@@ -193,7 +209,7 @@ def _directed(start, source):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _mirrored(start, source):  # type: ignore[no-untyped-def]
+def _mirrored(start: Offsets, source: Nodes) -> Edges:
     """Both directions of every edge. A row holds its earlier neighbours, then its later ones, both ascending."""
     n = len(start) - 1
     row = np.zeros(n + 1, np.int64)
