@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 import torch.fx
@@ -71,6 +73,58 @@ def test_an_event_changes_nothing_before_it(make_events):
     whole = found["x"]
     network(representation.collate([representation(events[:150])]))
     torch.testing.assert_close(found["x"], whole[:150])
+
+
+def literal_aegnn(network, graph):
+    """The network of the docstring for one graph, node by node and edge by edge, in float64."""
+
+    def convolve(i, x, edges, offsets):
+        conv, norm = getattr(network, f"conv{i}"), getattr(network, f"norm{i}").module
+        out = []
+        for node in range(len(x)):
+            incoming = [(j, u) for (j, target), u in zip(edges, offsets, strict=True) if target == node]
+            y = conv.bias + conv.root.weight @ x[node]
+            for j, u in incoming:
+                for corner in itertools.product((0, 1), repeat=3):
+                    weight = torch.stack([u[d] if bit else 1 - u[d] for d, bit in enumerate(corner)]).prod()
+                    y = y + weight * (x[j] @ conv.weight[sum(bit << d for d, bit in enumerate(corner))]) / len(incoming)
+            y = torch.where(y > 0, y, y.exp() - 1)
+            out.append((y - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias)
+        return torch.stack(out)
+
+    pos, edges, offsets = graph.pos.double(), graph.edge_index.T.tolist(), graph.edge_attr.double()
+    x = convolve(1, graph.x.double(), edges, offsets)
+    skip = x = convolve(2, x, edges, offsets)
+    x = convolve(4, convolve(3, x, edges, offsets), edges, offsets) + skip
+    x = convolve(5, x, edges, offsets)
+
+    voxel = [(int(y // 5), int(x // 5)) for x, y, _ in pos.tolist()]
+    names = sorted(set(voxel))
+    members = [[node for node, name in enumerate(voxel) if name == own] for own in names]
+    skip = torch.stack([x[rows].amax(0) for rows in members])
+    pos = torch.stack([pos[rows].mean(0) for rows in members])
+    edges = sorted({(names.index(voxel[j]), names.index(voxel[i])) for j, i in edges if voxel[j] != voxel[i]})
+    offsets = [(pos[j] - pos[i]) / (2 * 10) + 0.5 for j, i in edges]  # twice a voxel of 5 pixels
+    x = convolve(7, convolve(6, skip, edges, offsets), edges, offsets) + skip
+
+    cells = x.new_zeros(x.shape[1], 4, 4)
+    for row in range(4):
+        for column in range(4):
+            inside = [n for n, (px, py, _) in enumerate(pos.tolist()) if (int(px // 8.5), int(py // 8.5)) == (column, row)]
+            if inside:
+                cells[:, row, column] = x[inside].amax(0)
+    return cells
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_equals_the_network_written_out(make_events, causal):
+    representation = eventzoo.representations.EventGraph(radius=4.0, time_scale=5e-5, causal=causal)
+    graph = representation(make_events(60, seed=3))
+    assert graph.num_edges > 30
+    network = randomised_norms(small(channels=(3, 4, 4, 4, 5, 5, 5)))
+    found = network(representation.collate([graph]))[0]
+    with torch.no_grad():
+        torch.testing.assert_close(found.double(), literal_aegnn(network.double(), graph), rtol=1e-4, atol=1e-5)
 
 
 class LayerTracer(torch.fx.Tracer):
