@@ -143,7 +143,8 @@ class EventZooCLI(LightningCLI):
         saved = model.save(_free(folder / "model"))
         held_out = data.dataset.at_split("val")
         score = "" if callback.best_model_score is None else f", {callback.monitor} {callback.best_model_score:.4f}"
-        print(f"\nbest epoch{score} on {len(held_out):,} held-out recordings")
+        evaluated = min(len(held_out), data.batch_size * int(sum(trainer.num_val_batches)))
+        print(f"\nbest epoch{score} on {evaluated:,} held-out recordings")
         print(f"model:   {saved}\n         eventzoo.load('local-dir:{saved}').predict(eventzoo.read(FILE))")
         picture = draw_predictions(model, held_out, folder / "predictions.png")
         print(f"picture: {picture}" if picture else "picture: install eventzoo[viz] to have predictions drawn")
