@@ -51,7 +51,7 @@ def draw_predictions(model: "EventModel", dataset: EventDataset, path: Path, row
         correct = result.class_id == sample.label
         right += correct
         axis.imshow(event_image(sample.events), interpolation="nearest")
-        answer = str(result) if correct else f"{result}, is {dataset.classes[sample.label]}"
+        answer = str(result) if correct or sample.label is None else f"{result}, is {dataset.classes[sample.label]}"
         axis.set_title(answer, fontsize=9, color="black" if correct else "crimson")
     figure.suptitle(f"{type(dataset).__name__}, held-out recordings: {right} of {len(chosen)} right (ON red, OFF blue)", fontsize=10)
     figure.savefig(path, dpi=110)

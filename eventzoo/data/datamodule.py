@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from eventzoo.data.boxes import Boxes
 from eventzoo.data.dataset import EventDataset, Split
 from eventzoo.data.representation import Representation
 from eventzoo.data.transforms import EventTransform, apply
@@ -21,12 +21,12 @@ class EventBatch(NamedTuple):
 
     Attributes:
         inputs: The batch as the representation collates it.
-        targets: Labels, int64 `[B]`.
+        targets: Labels, int64 `[B]`; in detection, the boxes of each sample, `B` of them.
         keys: Name of each sample.
     """
 
     inputs: Any
-    targets: Tensor
+    targets: Any
     keys: list[str]
 
 
@@ -137,13 +137,14 @@ class _Prepared(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, at: tuple[int, int]) -> tuple[Any, int, str]:
+    def __getitem__(self, at: tuple[int, int]) -> tuple[Any, int | Boxes, str]:
         epoch, index = at
         sample = self.dataset[index]
         key = int.from_bytes(hashlib.blake2b(sample.key.encode(), digest_size=8).digest(), "little")
         sample = apply(self.transforms, sample, np.random.default_rng([self.seed, epoch, key]))
-        return self.representation(sample.events), sample.label, sample.key
+        return self.representation(sample.events), sample.target, sample.key
 
-    def collate(self, samples: list[tuple[Any, int, str]]) -> EventBatch:
-        inputs, labels, keys = zip(*samples, strict=True)
-        return EventBatch(self.representation.collate(list(inputs)), torch.tensor(labels), list(keys))
+    def collate(self, samples: list[tuple[Any, int | Boxes, str]]) -> EventBatch:
+        inputs, targets, keys = zip(*samples, strict=True)
+        labels = targets if isinstance(targets[0], Boxes) else torch.tensor(targets)
+        return EventBatch(self.representation.collate(list(inputs)), labels, list(keys))

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self, get_args
 
 from torch.utils.data import Dataset
 
+from eventzoo.data.boxes import Boxes
 from eventzoo.errors import DatasetNotFoundError, EventZooError
 from eventzoo.events import Events
 from eventzoo.specs import Part
@@ -21,13 +22,23 @@ class Sample:
 
     Attributes:
         events: The recording.
-        label: Index into the dataset's `classes`.
+        label: Index into the dataset's `classes`; None in detection.
         key: Stable name of the sample, unique within its dataset: `"train/3/00108"`.
+        boxes: The objects in detection, none of them or several; None in classification.
     """
 
     events: Events
-    label: int
+    label: int | None
     key: str
+    boxes: Boxes | None = None
+
+    @property
+    def target(self) -> int | Boxes:
+        """The label, or the boxes."""
+        answer = self.label if self.boxes is None else self.boxes
+        if answer is None:
+            raise EventZooError(f"sample {self.key} has neither label nor boxes")
+        return answer
 
 
 class EventDataset(Part, Dataset[Sample], ABC):
@@ -38,13 +49,13 @@ class EventDataset(Part, Dataset[Sample], ABC):
     Attributes:
         sensor_size: `(width, height)` in pixels.
         classes: Names of the classes; a label is an index into them.
-        task: What the labels are for.
+        task: What its samples carry: a label each, or boxes.
         split: Which part of the data this is.
     """
 
     sensor_size: ClassVar[tuple[int, int]]
     classes: ClassVar[tuple[str, ...]]
-    task: ClassVar[Literal["classification"]] = "classification"
+    task: Literal["classification", "detection"] = "classification"
     split: Split
 
     @abstractmethod
@@ -56,6 +67,10 @@ class EventDataset(Part, Dataset[Sample], ABC):
     @abstractmethod
     def verify(self) -> None:
         """Read every sample, and raise the first error with the name of the file that it is in."""
+
+    def source_files(self) -> list[Path]:
+        """The files that samples are read from, in a fixed order: prepared samples are stale when one of them changes."""
+        return []
 
     def at_split(self, split: Split) -> Self:
         """The same dataset at another split."""
@@ -101,6 +116,10 @@ class FileDataset(EventDataset):
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def source_files(self) -> list[Path]:
+        """The recordings."""
+        return [path for path, _ in self.files]
 
     def __getitem__(self, index: int) -> Sample:
         path, label = self.files[index]

@@ -15,7 +15,13 @@ from eventzoo.specs import Part
 
 
 class EventTransform(Part, ABC):
-    """Base of all transforms."""
+    """Base of all transforms.
+
+    Attributes:
+        random: Whether it draws from the generator. What comes before the first random transform can be prepared once.
+    """
+
+    random: bool = True
 
     @abstractmethod
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -54,6 +60,8 @@ class EvenSubsample(EventTransform):
     Args:
         count: Number of events to keep, at least 1; all of them where there are no more.
     """
+
+    random = False
 
     def __init__(self, count: int) -> None:
         self.count = _positive("count", count)

@@ -1,11 +1,13 @@
 """What every format must fulfil: events on the sensor, in order of time."""
 
 import operator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from eventzoo.errors import EventFileError, EventZooError
+from eventzoo.io import recording as blocks
 from eventzoo.io.recording import Columns, Recording
 
 _LARGEST = 1 << 15  # pixels a side: Events keeps coordinates in int16
@@ -81,3 +83,13 @@ class Checks:
                 "if the file is whole, read(path, sort=True) sorts its events by time"
             )
         raise EventFileError(self._path, reason, offset=self._recording.offset(at))
+
+
+def checked_blocks(recording: Recording, checks: Checks) -> Iterator[Columns]:
+    """The checked blocks of a recording, each valid until the next one is asked for."""
+    most = recording.max_events
+    columns = Columns.allocate(blocks.BLOCK_EVENTS if most is None else min(blocks.BLOCK_EVENTS, most))
+    while found := recording.decode(columns):
+        block = columns.part(0, found)
+        checks.check(block)
+        yield block

@@ -1,4 +1,4 @@
-"""Read a recording whole."""
+"""Read a recording whole, or what happened between two times."""
 
 import os
 from pathlib import Path
@@ -8,20 +8,33 @@ import numpy as np
 from eventzoo.errors import EventFileError
 from eventzoo.events import Events
 from eventzoo.io import recording as blocks
-from eventzoo.io.checks import Checks, checked_sensor_size
-from eventzoo.io.formats import opened
-from eventzoo.io.recording import Columns
+from eventzoo.io.checks import Checks, checked_blocks, checked_sensor_size
+from eventzoo.io.encodings import opened
+from eventzoo.io.recording import Columns, Recording, Seekable
 
 
-def read(path: str | os.PathLike[str], *, sensor_size: tuple[int, int] | None = None, sort: bool = False) -> Events:
-    """Read a whole recording. Its suffix names the format: `.bin`, `.dat` or `.npz`.
+def read(
+    path: str | os.PathLike[str],
+    *,
+    sensor_size: tuple[int, int] | None = None,
+    start: int | None = None,
+    stop: int | None = None,
+    sort: bool = False,
+    encoding: str | None = None,
+) -> Events:
+    """Read a recording. Its suffix, and where several formats share one its beginning, tell the format.
 
     Args:
         path: The file.
         sensor_size: `(width, height)` in pixels. Without it the file's header counts; where there is none, the
             smallest sensor that holds every event is taken (largest x + 1, largest y + 1), which may be smaller than
             the camera's: pass it wherever it is known.
+        start: Only events at or after this time, microseconds. In formats with events of one size and absolute times
+            (`.dat`) the time is searched for; in others, what is before it is decoded and dropped.
+        stop: Only events before this time, microseconds; the file is not read beyond it.
         sort: Sort the events by time, in file order where times are equal, instead of refusing time that runs backwards.
+            Not together with `start` and `stop`.
+        encoding: One of `eventzoo.io.ENCODINGS`, for files whose name or beginning does not tell.
 
     Returns:
         The events, in file order unless sorted.
@@ -29,25 +42,52 @@ def read(path: str | os.PathLike[str], *, sensor_size: tuple[int, int] | None = 
     Raises:
         EventFileError: The file is missing, of unknown format, empty, truncated or garbage, an event lies outside
             the sensor, time runs backwards, or nothing tells the sensor size of a recording without events. The
-            message names the file, the byte offset where it is known, and what to do.
-        EventZooError: `sensor_size` is not a size.
+            message names the file, the byte offset where it is known, and what to do. With `start` or `stop`, events
+            outside them need not be looked at.
+        EventZooError: `sensor_size` is not a size, or `sort` comes with `start` or `stop`.
     """
     given = checked_sensor_size(sensor_size)
     path = Path(path)
-    with opened(path) as recording:
+    if sort and (start is not None or stop is not None):
+        raise EventFileError(path, "sort does not go together with start and stop: sort the whole recording, then use Events.between")
+    with opened(path, encoding) as recording:
         size = given or recording.sensor_size
-        columns = Columns.allocate(recording.max_events)
         checks = Checks(path, recording, size, ordered=not sort)
-        total = 0
-        while found := recording.decode(columns.part(total, total + blocks.BLOCK_EVENTS)):
-            checks.check(columns.part(total, total + found))
-            total += found
-        if size is None and not total:
+        columns = _whole(recording, checks) if start is None and stop is None else _between(recording, checks, start, stop)
+        if size is None and checks.smallest_sensor == (0, 0):
             raise EventFileError(path, "holds no events and no sensor size; pass sensor_size=(width, height)")
-        columns = columns.part(0, total)
         if sort:
             columns = _sorted(columns)
     return Events(*columns, size or checks.smallest_sensor, trusted=True)
+
+
+def _whole(recording: Recording, checks: Checks) -> Columns:
+    if recording.max_events is None:
+        return _joined([block.copy() for block in checked_blocks(recording, checks)])
+    columns = Columns.allocate(recording.max_events)
+    total = 0
+    while found := recording.decode(columns.part(total, total + blocks.BLOCK_EVENTS)):
+        checks.check(columns.part(total, total + found))
+        total += found
+    return columns.part(0, total)
+
+
+def _between(recording: Recording, checks: Checks, start: int | None, stop: int | None) -> Columns:
+    parts = []
+    if start is not None and isinstance(recording, Seekable):
+        recording.seek(start)
+    for block in checked_blocks(recording, checks):
+        first = 0 if start is None else int(block.t.searchsorted(start))
+        last = len(block.t) if stop is None else int(block.t.searchsorted(stop))
+        if first < last:
+            parts.append(block.part(first, last).copy())
+        if last < len(block.t):
+            break
+    return _joined(parts)
+
+
+def _joined(parts: list[Columns]) -> Columns:
+    return Columns(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else Columns.allocate(0)
 
 
 def _sorted(columns: Columns) -> Columns:

@@ -1,11 +1,12 @@
 """What a file format gives to the rest of the layer: a `Recording` that decodes block by block, and a function that writes."""
 
 import os
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +48,8 @@ class Recording(Protocol):
         """`(width, height)` by the file's own header, None where it has none."""
 
     @property
-    def max_events(self) -> int:
-        """At most how many events the file holds; what `read` allocates."""
+    def max_events(self) -> int | None:
+        """At most how many events the file holds; what `read` allocates. None where only decoding tells, as in compressed files."""
 
     def decode(self, into: Columns) -> int:
         """Decode the next events, at most as many as `into` is long, into its front.
@@ -66,12 +67,27 @@ class Recording(Protocol):
         """Byte offset of event `index` of the latest decoded block; None where the format cannot tell."""
 
 
+@runtime_checkable
+class Seekable(Protocol):
+    """A recording that can leave out most of what is before a time without decoding it."""
+
+    def seek(self, time: int) -> None:
+        """Skip events before `time` (microseconds), where time does not run backwards. Before the first `decode` only."""
+
+
 @dataclass(frozen=True)
 class FileFormat:
-    """One file format, as its module offers it under the name `FORMAT`."""
+    """One file format, as its module offers it under the name `FORMAT`.
+
+    Attributes:
+        open: Makes a recording from a path and its file, opened at the beginning.
+        write: Writes events; None where a format is only read.
+        recognises: Whether the first bytes of a file (up to 4,096) are of this format; asked where others share its suffix.
+    """
 
     open: Callable[[Path, BufferedReader], Recording]
-    write: Callable[[Path, BinaryIO, Events], None]
+    write: Callable[[Path, BinaryIO, Events], None] | None = None
+    recognises: Callable[[bytes], bool] | None = None
 
 
 class Records:
@@ -96,6 +112,22 @@ class Records:
                 f"truncated: {rest} bytes are left over of an event of {record_bytes}; copy or download the file again",
                 offset=self._next + self.count * record_bytes,
             )
+
+    def skip_to_time(self, time: int, time_of: Callable[[NDArray[np.uint8]], int]) -> None:
+        """Go to the first record whose time, as `time_of` decodes it from its bytes, is `time` or later: a binary search.
+
+        Stays where it is if the last record's time is before the first one's: a counter that has started again.
+        """
+        first = self._next
+
+        def at(index: int) -> int:
+            self._file.seek(first + index * self._record_bytes)
+            return time_of(np.frombuffer(self._file.read(self._record_bytes), np.uint8))
+
+        skipped = bisect_left(range(self.count), time, key=at) if self.count and at(0) <= at(self.count - 1) else 0
+        self._next = first + skipped * self._record_bytes
+        self._left = self.count - skipped
+        self._file.seek(self._next)
 
     def take(self, at_most: int) -> NDArray[np.uint8]:
         """The bytes of the next records `[min(at_most, left) * record_bytes]`, valid until the next call."""

@@ -9,9 +9,8 @@ import numpy as np
 
 from eventzoo.errors import EventFileError, EventZooError
 from eventzoo.events import Events
-from eventzoo.io import recording as blocks
-from eventzoo.io.checks import Checks, checked_sensor_size
-from eventzoo.io.formats import opened
+from eventzoo.io.checks import Checks, checked_blocks, checked_sensor_size
+from eventzoo.io.encodings import opened
 from eventzoo.io.recording import Columns, Recording
 
 MAX_EMPTY_WINDOWS = 10_000_000  # in one gap: more are a wrong unit or a broken time, and would look like a hang
@@ -24,6 +23,7 @@ def read_windows(
     duration: int | None = None,
     count: int | None = None,
     sensor_size: tuple[int, int] | None = None,
+    encoding: str | None = None,
 ) -> Iterator[Events]:
     """Read a recording in windows that follow each other without gap or overlap; joined, they equal `read(path)`.
 
@@ -35,6 +35,7 @@ def read_windows(
             where t0 is the first event's time. Windows without events are given as well; the last one holds the last event.
         count: Events a window; the last one may hold fewer.
         sensor_size: `(width, height)` in pixels. Without it the file's header counts, which must have one then.
+        encoding: As for `read`.
 
     Returns:
         The windows in order of time; none for a recording without events.
@@ -51,11 +52,11 @@ def read_windows(
     step = _positive("count", count) if duration is None else _positive("duration", duration)
     given = checked_sensor_size(sensor_size)
     path = Path(path)
-    with opened(path) as recording:
+    with opened(path, encoding) as recording:
         size = given or recording.sensor_size
     if size is None:
         raise EventFileError(path, "the file does not tell its sensor size, which windows need; pass sensor_size=(width, height)")
-    return _windows(path, step, duration is not None, size)
+    return _windows(path, encoding, step, duration is not None, size)
 
 
 def _positive(name: str, value: object) -> int:
@@ -68,20 +69,10 @@ def _positive(name: str, value: object) -> int:
     return number
 
 
-def _windows(path: Path, step: int, by_time: bool, size: tuple[int, int]) -> Iterator[Events]:
-    with opened(path) as recording:
-        checked = _checked_blocks(path, recording, size)
+def _windows(path: Path, encoding: str | None, step: int, by_time: bool, size: tuple[int, int]) -> Iterator[Events]:
+    with opened(path, encoding) as recording:
+        checked = checked_blocks(recording, Checks(path, recording, size))
         yield from _by_duration(path, recording, checked, step, size) if by_time else _by_count(checked, step, size)
-
-
-def _checked_blocks(path: Path, recording: Recording, size: tuple[int, int]) -> Iterator[Columns]:
-    """The blocks of the recording, each valid until the next one is asked for."""
-    columns = Columns.allocate(min(blocks.BLOCK_EVENTS, recording.max_events))
-    checks = Checks(path, recording, size)
-    while found := recording.decode(columns):
-        block = columns.part(0, found)
-        checks.check(block)
-        yield block
 
 
 def _by_count(checked: Iterator[Columns], count: int, size: tuple[int, int]) -> Iterator[Events]:

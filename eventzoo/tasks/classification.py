@@ -59,6 +59,8 @@ class Classification(LightningModule):
             return
         backbone, name = self.backbone, type(self.backbone).__name__
         kind, dataset = data.representation.kind, data.dataset
+        if dataset.task != "classification":
+            raise EventZooError(f"Classification needs a dataset of labels; {type(dataset).__name__} is set to {dataset.task}")
         if kind != backbone.accepts:
             raise EventZooError(
                 f"{name} takes a representation of kind {backbone.accepts!r}, but {type(data.representation).__name__} yields {kind!r}"

@@ -1,5 +1,6 @@
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -49,14 +50,65 @@ def _recordings(draw: st.DrawFn, largest: int, last_us: int, first_us: int, leas
     return Events(list(x), list(y), list(t), list(p), (min(size[0], 32768), min(size[1], 32768)))
 
 
+@dataclass(frozen=True)
+class Case:
+    """What the tests that run over every encoding must know of one.
+
+    Attributes:
+        suffix: Of its files.
+        recordings: Those that it can hold.
+        keeps_size: Whether a file tells the sensor size.
+        beginnings: Of its files, for random bytes to follow.
+        record_bytes: Of each event at the file's end, if events are records of one size, so that fewer of them are a valid file.
+    """
+
+    suffix: str
+    recordings: st.SearchStrategy[Events]
+    keeps_size: bool
+    beginnings: tuple[bytes, ...]
+    record_bytes: int | None = None
+
+
+CASES = {
+    "bin": Case(
+        suffix=".bin",
+        recordings=_recordings(largest=255, last_us=2**23 - 1, first_us=0, least=1, without_y=240),
+        keeps_size=False,
+        beginnings=(b"",),
+        record_bytes=5,
+    ),
+    "dat": Case(
+        suffix=".dat",
+        recordings=_recordings(largest=2**14 - 1, last_us=2**32 - 1, first_us=0, least=0, without_y=None),
+        keeps_size=True,
+        beginnings=(b"", b"%", b"% Width 9\n% Height 9\n\x0c\x08", b"\x00\x08"),
+        record_bytes=8,
+    ),
+    "npz": Case(
+        suffix=".npz",
+        recordings=_recordings(largest=2**15 - 1, last_us=2**63 - 1, first_us=-(2**63), least=0, without_y=None),
+        keeps_size=True,
+        beginnings=(b"", b"PK\x03\x04", b"PK\x05\x06"),
+    ),
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes `encoding` for every one."""
+    if "encoding" in metafunc.fixturenames:
+        metafunc.parametrize("encoding", CASES, scope="session")
+
+
 @pytest.fixture(scope="session")
-def recordings() -> dict[str, st.SearchStrategy[Events]]:
-    """By suffix: the recordings that this format can hold."""
-    return {
-        ".bin": _recordings(largest=255, last_us=2**23 - 1, first_us=0, least=1, without_y=240),
-        ".dat": _recordings(largest=2**14 - 1, last_us=2**32 - 1, first_us=0, least=0, without_y=None),
-        ".npz": _recordings(largest=2**15 - 1, last_us=2**63 - 1, first_us=-(2**63), least=0, without_y=None),
-    }
+def cases() -> dict[str, Case]:
+    """All of them."""
+    return CASES
+
+
+@pytest.fixture(scope="session")
+def case(encoding: str) -> Case:
+    """The case of the encoding that the test runs for."""
+    return CASES[encoding]
 
 
 @pytest.fixture(scope="session")

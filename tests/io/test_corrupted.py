@@ -5,16 +5,15 @@ from eventzoo.errors import EventFileError
 from eventzoo.events import Events
 from eventzoo.io import read, read_windows, write
 
-SUFFIXES = [".bin", ".dat", ".npz"]
 SIZE = (256, 256)
 
 
-@pytest.fixture(params=SUFFIXES)
-def whole(request, tmp_path):
+@pytest.fixture
+def whole(case, encoding, tmp_path):
     """A valid small file."""
-    path = tmp_path / f"a{request.param}"
+    path = tmp_path / f"a{case.suffix}"
     t = np.arange(12) * 700
-    write(path, Events(np.arange(12) * 3, np.arange(12) + 7, t, t % 3 == 0, (64, 48)))
+    write(path, Events(np.arange(12) * 3, np.arange(12) + 7, t, t % 3 == 0, (64, 48)), encoding=encoding)
     return path
 
 
@@ -41,10 +40,10 @@ def outcome(path):
     return events
 
 
-def test_every_truncation(whole):
+def test_every_truncation(whole, case):
     raw = whole.read_bytes()
     events = outcome(whole)
-    record = {".bin": 5, ".dat": 8, ".npz": None}[whole.suffix]
+    record = case.record_bytes
     start = len(raw) - len(events) * record if record else None
     for length in range(len(raw)):
         put(whole, raw[:length])
@@ -98,26 +97,19 @@ def read_headers(path):
         return None
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_random_bytes(tmp_path, suffix):
+def test_random_bytes(tmp_path, case):
     rng = np.random.default_rng(2)
-    path = tmp_path / f"a{suffix}"
-    starts = {
-        ".bin": [b""],
-        ".dat": [b"", b"%", b"% Width 9\n% Height 9\n\x0c\x08", b"\x00\x08"],
-        ".npz": [b"", b"PK\x03\x04", b"PK\x05\x06"],
-    }
+    path = tmp_path / f"a{case.suffix}"
     for number in range(1500):
-        start = starts[suffix][number % len(starts[suffix])]
+        start = case.beginnings[number % len(case.beginnings)]
         put(path, start + rng.bytes(int(rng.integers(0, 80))))
         outcome(path)
         read_headers(path)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("byte", [b"\x00", b"\xff", b"%", b"\n"])
-def test_a_long_run_of_one_byte(tmp_path, suffix, byte):
-    path = tmp_path / f"a{suffix}"
+def test_a_long_run_of_one_byte(tmp_path, case, byte):
+    path = tmp_path / f"a{case.suffix}"
     put(path, byte * 200_000)
     outcome(path)
 

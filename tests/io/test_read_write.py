@@ -8,29 +8,82 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eventzoo
+from eventzoo import io
 from eventzoo.errors import EventFileError, EventZooError
 from eventzoo.events import Events
-from eventzoo.io import formats, read, read_windows, write
+from eventzoo.io import read, read_windows, recording, write
 
-SUFFIXES = [".bin", ".dat", ".npz"]
 EVENTS = Events([3, 0, 8], [1, 5, 0], [10, 10, 99], [0, 1, 1], (9, 6))
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
 @given(data=st.data())
 @settings(deadline=None, max_examples=40)
-def test_what_is_written_is_read(suffix, data, new_path, recordings):
-    events = data.draw(recordings[suffix])
-    path = new_path(suffix)
-    write(path, events)
+def test_what_is_written_is_read(case, encoding, data, new_path):
+    events = data.draw(case.recordings)
+    path = new_path(case.suffix)
+    write(path, events, encoding=encoding)
     assert read(path, sensor_size=events.sensor_size) == events
-    if suffix != ".bin":
+    assert read(path, sensor_size=events.sensor_size, encoding=encoding) == events
+    if case.keeps_size:
         assert read(path) == events
+
+
+@given(data=st.data(), block=st.integers(1, 9))
+@settings(deadline=None, max_examples=30)
+def test_what_happened_between_two_times(case, encoding, data, block, new_path):
+    events, path = data.draw(case.recordings), new_path(case.suffix)
+    write(path, events, encoding=encoding)
+    times = st.none() | (st.sampled_from(events.t.tolist()) if len(events) else st.just(0)) | st.integers(-5, 2**33)
+    start, stop = data.draw(times), data.draw(times)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recording, "BLOCK_EVENTS", block)
+        found = read(path, sensor_size=events.sensor_size, start=start, stop=stop)
+    kept = (events.t >= (-(2**63) if start is None else start)) & (events.t < (2**64 if stop is None else stop))
+    assert found == events[kept]
+
+
+def test_a_time_is_searched_for_without_reading_what_is_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "BLOCK_EVENTS", 100)
+    zeros = np.zeros(100_000, np.int16)
+    write(tmp_path / "a.dat", Events(zeros, zeros, np.arange(100_000) * 3, zeros, (9, 9)))
+    taken = []
+    monkeypatch.setattr(recording.Records, "take", lambda self, count, take=recording.Records.take: taken.append(1) or take(self, count))
+    assert read(tmp_path / "a.dat", start=200_001, stop=200_100).t.tolist() == list(range(200_001, 200_100, 3))
+    assert len(taken) == 1
+
+
+def test_a_time_after_the_counter_has_started_again(tmp_path):
+    t = np.array([2**32 - 20, 2**32 - 10, 0, 10, 20])
+    (tmp_path / "a.dat").write_bytes(b"\x0c\x08" + np.stack([t, [1] * 5], 1).astype("<u4").tobytes())
+    assert read(tmp_path / "a.dat", start=2**32, stop=2**32 + 20).t.tolist() == [2**32, 2**32 + 10]
+
+
+def test_sorting_part_of_a_recording_is_refused(tmp_path):
+    write(tmp_path / "a.dat", EVENTS)
+    with pytest.raises(EventZooError, match="sort does not go together with start and stop"):
+        read(tmp_path / "a.dat", sort=True, start=3)
 
 
 def test_public_names():
     assert (eventzoo.read, eventzoo.read_windows, eventzoo.write) == (read, read_windows, write)
-    assert list(formats._MODULES) == SUFFIXES
+
+
+def test_every_encoding_is_tested(request):
+    assert set(request.getfixturevalue("cases")) == set(io.ENCODINGS)
+
+
+def test_encodings_that_are_none(tmp_path):
+    write(tmp_path / "a.dat", EVENTS)
+    for attempt in (lambda: read(tmp_path / "a.dat", encoding="evt9"), lambda: write(tmp_path / "b.dat", EVENTS, encoding="evt9")):
+        with pytest.raises(EventFileError, match="there is no encoding 'evt9'; there are bin, dat, npz"):
+            attempt()
+
+
+def test_an_encoding_that_is_named_wins_over_the_suffix(tmp_path):
+    write(tmp_path / "a.recording", EVENTS, encoding="dat")
+    assert read(tmp_path / "a.recording", encoding="dat") == EVENTS
+    with pytest.raises(EventFileError, match=r"unknown suffix '\.recording'"):
+        read(tmp_path / "a.recording")
 
 
 def test_importing_is_light():
@@ -38,10 +91,9 @@ def test_importing_is_light():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_suffix_in_upper_case_and_a_path_as_text(tmp_path, suffix):
-    write(str(tmp_path / f"a{suffix.upper()}"), EVENTS)
-    assert read(str(tmp_path / f"a{suffix.upper()}"), sensor_size=(9, 6)) == EVENTS
+def test_a_suffix_in_upper_case_and_a_path_as_text(tmp_path, case, encoding):
+    write(str(tmp_path / f"a{case.suffix.upper()}"), EVENTS, encoding=encoding)
+    assert read(str(tmp_path / f"a{case.suffix.upper()}"), sensor_size=(9, 6)) == EVENTS
 
 
 @pytest.mark.parametrize("reading", [read, lambda path: read_windows(path, count=1)])
@@ -52,8 +104,8 @@ def test_paths_that_are_no_recording(tmp_path, reading):
     (tmp_path / "empty.dat").touch()
     os.mkfifo(tmp_path / "pipe.dat")
     for name, reason in {
-        "a.txt": "unknown suffix '.txt': the suffix names the format, one of .bin, .dat, .npz",
-        "a": "no suffix: the suffix names the format, one of .bin, .dat, .npz",
+        "a.txt": "unknown suffix '.txt': the suffix names the format, one of .bin, .dat",
+        "a": "no suffix: the suffix names the format, one of .bin, .dat",
         "gone.dat": "there is no such file",
         "folder.dat": "is a folder",
         "empty.dat": "the file is empty (0 bytes)",
@@ -77,13 +129,12 @@ def test_sizes_that_are_none(tmp_path, size):
         read_windows(tmp_path / "a.dat", count=1, sensor_size=size)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_given_size_wins_then_the_headers_then_the_smallest(tmp_path, suffix):
-    path = tmp_path / f"a{suffix}"
-    write(path, Events(EVENTS.x, EVENTS.y, EVENTS.t, EVENTS.p, (20, 30)))
+def test_the_given_size_wins_then_the_headers_then_the_smallest(tmp_path, case, encoding):
+    path = tmp_path / f"a{case.suffix}"
+    write(path, Events(EVENTS.x, EVENTS.y, EVENTS.t, EVENTS.p, (20, 30)), encoding=encoding)
     assert read(path, sensor_size=(12, 7)).sensor_size == (12, 7)
     assert read(path, sensor_size=[np.int16(12), np.int64(7)]).sensor_size == (12, 7)
-    assert read(path).sensor_size == ((9, 6) if suffix == ".bin" else (20, 30))
+    assert read(path).sensor_size == ((20, 30) if case.keeps_size else (9, 6))
 
 
 @pytest.mark.parametrize(("suffix", "record", "start"), [(".bin", 5, 0), (".dat", 8, None), (".npz", None, 0)])
@@ -99,7 +150,7 @@ def test_the_first_bad_event_is_named(tmp_path, block_events, suffix, record, st
         assert caught.value.offset == (None if record is None else start + at * record)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", [".bin", ".dat", ".npz"])
 def test_time_that_runs_backwards_is_refused_or_sorted(tmp_path, block_events, suffix):
     path, x, t = tmp_path / f"a{suffix}", [0, 1, 2, 3, 4], [5, 9, 7, 9, 5]
     if suffix == ".npz":
@@ -117,18 +168,17 @@ def test_time_that_runs_backwards_is_refused_or_sorted(tmp_path, block_events, s
     assert read(path, sort=True) == Events([0, 4, 2, 1, 3], [0, 4, 2, 1, 3], [5, 5, 7, 9, 9], [1] * 5, (5, 5))
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_files_that_do_not_fit_into_memory(tmp_path, monkeypatch, suffix):
-    write(tmp_path / f"a{suffix}", EVENTS)
+def test_files_that_do_not_fit_into_memory(tmp_path, monkeypatch, case, encoding):
+    path = tmp_path / f"a{case.suffix}"
+    write(path, EVENTS, encoding=encoding)
     monkeypatch.setattr("eventzoo.io.recording.Columns.allocate", lambda length: np.empty((length, 2**50)))
     with pytest.raises(EventFileError, match="do not fit into memory; read_windows reads it piece by piece"):
-        read(tmp_path / f"a{suffix}")
+        read(path)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, suffix):
-    path = tmp_path / f"a{suffix}"
-    write(path, EVENTS)
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, case, encoding):
+    path = tmp_path / f"a{case.suffix}"
+    write(path, EVENTS, encoding=encoding)
     before = path.read_bytes()
 
     def full(*_):
@@ -136,7 +186,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
     monkeypatch.setattr("eventzoo.io.writing.os.replace", full)
     with pytest.raises(EventFileError, match="cannot be written: No space left on device"):
-        write(path, EVENTS[:2])
+        write(path, EVENTS[:2], encoding=encoding)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

@@ -9,15 +9,12 @@ from eventzoo.errors import EventFileError, EventZooError
 from eventzoo.events import Events
 from eventzoo.io import read, read_windows, recording, windows, write
 
-SUFFIXES = [".bin", ".dat", ".npz"]
 
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
 @given(data=st.data(), count=st.integers(1, 50), block=st.integers(1, 9))
 @settings(deadline=None, max_examples=30)
-def test_windows_by_count(suffix, data, count, block, new_path, recordings, joined):
-    events, path = data.draw(recordings[suffix]), new_path(suffix)
-    write(path, events)
+def test_windows_by_count(case, encoding, data, count, block, new_path, joined):
+    events, path = data.draw(case.recordings), new_path(case.suffix)
+    write(path, events, encoding=encoding)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recording, "BLOCK_EVENTS", block)
         parts = list(read_windows(path, count=count, sensor_size=events.sensor_size))
@@ -25,12 +22,11 @@ def test_windows_by_count(suffix, data, count, block, new_path, recordings, join
     assert joined(parts, events.sensor_size) == read(path, sensor_size=events.sensor_size) == events
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
 @given(data=st.data(), pieces=st.integers(1, 50), block=st.integers(1, 9))
 @settings(deadline=None, max_examples=30)
-def test_windows_by_duration(suffix, data, pieces, block, new_path, recordings, joined):
-    events, path = data.draw(recordings[suffix]), new_path(suffix)
-    write(path, events)
+def test_windows_by_duration(case, encoding, data, pieces, block, new_path, joined):
+    events, path = data.draw(case.recordings), new_path(case.suffix)
+    write(path, events, encoding=encoding)
     times = events.t.tolist()
     duration = max(1, (times[-1] - times[0]) // pieces) if times else 1
     with pytest.MonkeyPatch.context() as patch:
@@ -100,13 +96,12 @@ def test_windows_own_their_events(tmp_path):
     assert not parts[0].x.flags.writeable
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(("arguments", "window"), [({"count": 1000}, 1000), ({"duration": 100_000}, 100_000)])
-def test_memory_is_one_window_and_one_block(tmp_path, monkeypatch, peak_memory, suffix, arguments, window):
+def test_memory_is_one_window_and_one_block(tmp_path, monkeypatch, peak_memory, case, encoding, arguments, window):
     monkeypatch.setattr(recording, "BLOCK_EVENTS", 4096)
-    path, length = tmp_path / f"a{suffix}", 800_000
+    path, length = tmp_path / f"a{case.suffix}", 800_000
     zeros = np.zeros(length, np.int16)
-    write(path, Events(zeros, zeros, np.arange(length), zeros, (9, 9)))
+    write(path, Events(zeros, zeros, np.arange(length), zeros, (9, 9)), encoding=encoding)
     next(read_windows(path, count=1, sensor_size=(9, 9)))  # what is imported and compiled once does not count
     peak = peak_memory(lambda: [len(part) for part in read_windows(path, **arguments, sensor_size=(9, 9))])
     held = 2 * window  # the loop still holds the last window while the next one is filled

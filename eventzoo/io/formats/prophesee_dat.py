@@ -80,6 +80,9 @@ class _DatRecording:
         self._last = int(words[-2])
         return len(columns.t)
 
+    def seek(self, time: int) -> None:
+        self._records.skip_to_time(time, lambda record: int(record[:4].view("<u4")[0]))
+
     def offset(self, index: int) -> int:
         return self._records.block_start + index * _RECORD_BYTES
 
@@ -166,4 +169,4 @@ def _write(path: Path, file: BinaryIO, events: Events) -> None:
         file.write(words.tobytes())
 
 
-FORMAT = FileFormat(_DatRecording, _write)
+FORMAT = FileFormat(open=_DatRecording, write=_write)

@@ -111,4 +111,4 @@ def _write(path: Path, file: BinaryIO, events: Events) -> None:
         file.write(records.tobytes())
 
 
-FORMAT = FileFormat(_BinRecording, _write)
+FORMAT = FileFormat(open=_BinRecording, write=_write)

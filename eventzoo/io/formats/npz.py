@@ -187,4 +187,4 @@ def _write(path: Path, file: BinaryIO, events: Events) -> None:  # noqa: ARG001 
     np.savez_compressed(file, x=events.x, y=events.y, t=events.t, p=events.p, sensor_size=size)
 
 
-FORMAT = FileFormat(_NpzRecording, _write)
+FORMAT = FileFormat(open=_NpzRecording, write=_write)
