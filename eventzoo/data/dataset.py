@@ -2,7 +2,9 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import ClassVar, Literal, Self, get_args
 
@@ -77,10 +79,8 @@ class EventDataset(Part, Dataset[Sample], ABC):
         return type(self)(**{**self.init_args, "split": split})
 
 
-class FileDataset(EventDataset):
-    """Base of the datasets that are a folder of one recording a file.
-
-    A subclass sets `folder` and `instructions`, lists its files with `_find`, and reads one with `_read`.
+class FolderDataset(EventDataset):
+    """Base of the datasets that lie in a folder, in the layout in which their authors publish them.
 
     Args:
         root: Folder of the dataset. Default: the dataset's usual folder name inside `$EVENTZOO_DATA`, or inside `data`.
@@ -99,12 +99,47 @@ class FileDataset(EventDataset):
             raise EventZooError(f"{type(self).__name__} has the splits {', '.join(get_args(Split))}, not {split!r}")
         self.root = Path(root) if root is not None else Path(os.environ.get("EVENTZOO_DATA", "data")) / self.folder
         self.split = split
+
+    @classmethod
+    def export(cls, root: Path, split: Split, recordings: Iterable[Sample]) -> None:  # noqa: ARG003  # for those who override it
+        """Write recordings in this dataset's on-disk layout, so that the dataset at `split` reads them back.
+
+        Recordings of a class are read back in the order given, with the same events. Other files in the folder are left as they
+        are, so that one folder takes all splits.
+
+        Args:
+            root: Folder of the dataset; made if it does not exist.
+            split: The split that the recordings shall be found in: their numbers, names or lists are chosen for that.
+            recordings: Samples of this dataset's `sensor_size`, with labels or boxes as its `task` has them.
+
+        Raises:
+            EventZooError: The dataset cannot be written.
+        """
+        raise EventZooError(f"{cls.__name__} cannot be written: its class has no export")
+
+    def _not_found(self) -> DatasetNotFoundError:
+        """The error to raise where the split has no recordings."""
+        return DatasetNotFoundError(
+            f"{type(self).__name__}: no {self.split} recordings under {self.root.absolute()}. {self.instructions} "
+            "Then give the folder as root, or set EVENTZOO_DATA to the folder that holds it."
+        )
+
+
+class FileDataset(FolderDataset):
+    """Base of the datasets with one labelled recording a file.
+
+    A subclass sets `folder` and `instructions`, lists its files with `_find`, and reads one with `_read`.
+
+    Args:
+        root: Folder of the dataset. Default: the dataset's usual folder name inside `$EVENTZOO_DATA`, or inside `data`.
+        split: `train`, `val` or `test`.
+    """
+
+    def __init__(self, root: str | None = None, split: Split = "train") -> None:
+        super().__init__(root, split)
         self.files = self._find()
         if not self.files:
-            raise DatasetNotFoundError(
-                f"{type(self).__name__}: no {split} recordings under {self.root.absolute()}. {self.instructions} "
-                "Then give the folder as root, or set EVENTZOO_DATA to the folder that holds it."
-            )
+            raise self._not_found()
 
     @abstractmethod
     def _find(self) -> list[tuple[Path, int]]:
@@ -135,3 +170,8 @@ class FileDataset(EventDataset):
 def held_out(number: int) -> bool:
     """Whether a training recording belongs to the validation split where a dataset publishes none: every fifth by its number."""
     return number % 5 == 0
+
+
+def numbers(split: Split) -> Iterator[int]:
+    """The numbers, from 1 on, that recordings of a split have where `held_out` tells `train` from `val`; `test` has any."""
+    return (number for number in count(1) if split == "test" or held_out(number) == (split == "val"))
