@@ -24,15 +24,17 @@ class Sample:
 
     Attributes:
         events: The recording.
-        label: Index into the dataset's `classes`; None in detection.
+        label: Index into the dataset's `classes`; None in detection, where each box has one.
         key: Stable name of the sample, unique within its dataset: `"train/3/00108"`.
         boxes: The objects in detection, none of them or several; None in classification.
+        mixed_with: Label of the sample that this one is mixed with, and the share of the events that come from it; None if none is.
     """
 
     events: Events
     label: int | None
     key: str
     boxes: Boxes | None = None
+    mixed_with: tuple[int, float] | None = None
 
     @property
     def target(self) -> int | Boxes:

@@ -42,15 +42,49 @@ def paint(frames: NDArray[np.float64], outline: str, poses: NDArray[np.float64],
     Raises:
         EventZooError: The outline is unknown, its radius not positive, the frames are not float64, or there is not one pose for each.
     """
-    if outline not in OUTLINES:
-        raise EventZooError(f"there is no outline {outline!r}; there are {', '.join(OUTLINES)}")
+    _check_outline(outline, radius)
     if frames.dtype != np.float64:
         raise EventZooError(f"frames are painted in place and must be float64, not {frames.dtype}")
-    if not radius > 0:
-        raise EventZooError(f"the outline's radius must be positive, it is {radius}")
     if poses.shape != (len(frames), 3):
         raise EventZooError(f"{len(frames)} frames need poses of shape {(len(frames), 3)}, not {poses.shape}")
     _paint(frames, OUTLINES.index(outline), poses, float(radius), float(level))
+
+
+def extent(outline: str, poses: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+    """The smallest upright boxes around an outline, as `paint` draws it.
+
+    Args:
+        outline: One of `OUTLINES`.
+        poses: Centre x, centre y (pixels) and angle (radians), float64 `[F, 3]`.
+        radius: As for `paint`.
+
+    Returns:
+        Left, top, right and bottom edge, float64 `[F, 4]`. As in `eventzoo.data.boxes.Boxes`, the pixel in column `x` reaches from
+        `x` to `x + 1`: its centre, which is at `x` in `poses`, is at `x + 0.5` here.
+
+    Raises:
+        EventZooError: The outline is unknown, or its radius not positive.
+    """
+    _check_outline(outline, radius)
+    kind = OUTLINES.index(outline)
+    centre, angle = poses[:, :2] + 0.5, poses[:, 2:]
+    if outline == "circle":
+        return np.concatenate((centre - radius, centre + radius), 1)
+    if outline == "cross":
+        arm = math.atan2(_ARM, 1)
+        corners = angle + np.array([side * math.pi / 2 + offset for side in range(4) for offset in (-arm, arm)])
+    else:
+        corners = angle + np.arange(_TIPS[kind]) * (2 * math.pi / _TIPS[kind])
+    reach = radius * _REACH[kind]
+    x, y = centre[:, :1] + reach * np.cos(corners), centre[:, 1:] + reach * np.sin(corners)
+    return np.stack((x.min(1), y.min(1), x.max(1), y.max(1)), 1)
+
+
+def _check_outline(outline: str, radius: float) -> None:
+    if outline not in OUTLINES:
+        raise EventZooError(f"there is no outline {outline!r}; there are {', '.join(OUTLINES)}")
+    if not radius > 0:
+        raise EventZooError(f"the outline's radius must be positive, it is {radius}")
 
 
 def pixel_thresholds(sensor_size: tuple[int, int], threshold: float, mismatch: float, rng: np.random.Generator) -> NDArray[np.float64]:

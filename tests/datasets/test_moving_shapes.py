@@ -5,9 +5,11 @@ import pytest
 
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
-from eventzoo.plugins.datasets.moving_shapes import MovingShapes, Scene
+from eventzoo.kernels.simulator import paint, record
+from eventzoo.plugins.datasets.moving_shapes import Camera, MovingShapes, Shape
 
 SPLITS = ("train", "val", "test")
+CAMERA = Camera.make((64, 64), 100_000, 0)
 
 
 @pytest.fixture(scope="module")
@@ -88,19 +90,19 @@ def test_number_of_events_does_not_give_the_class_away(counts):
 def test_shapes_stay_in_view():
     times = np.array([0, 50_000, 100_000])
     for index in range(100):
-        scene = Scene.draw(MovingShapes.classes[index % 5], (64, 64), np.random.default_rng(index))
-        poses = scene.poses(times)
-        np.testing.assert_allclose(poses[1], scene.pose)
-        np.testing.assert_allclose(poses[2] - poses[0], np.array(scene.velocity) / 10)
-        reach = scene.radius * 1.07
+        shape = Shape.draw(MovingShapes.classes[index % 5], CAMERA, np.random.default_rng(index))
+        poses = shape.poses(times)
+        np.testing.assert_allclose(poses[1], shape.pose)
+        np.testing.assert_allclose(poses[2] - poses[0], np.array(shape.velocity) / 10)
+        reach = shape.radius * 1.07
         assert (poses[:, :2] - reach > -2).all()
         assert (poses[:, :2] + reach < 65).all()
 
 
 def test_one_camera_takes_all_recordings_of_a_seed():
     train, test, other = MovingShapes("train"), MovingShapes("test"), MovingShapes("train", seed=1)
-    np.testing.assert_array_equal(train._thresholds, test._thresholds)
-    assert not np.array_equal(train._thresholds, other._thresholds)
+    np.testing.assert_array_equal(train._camera.thresholds, test._camera.thresholds)
+    assert not np.array_equal(train._camera.thresholds, other._camera.thresholds)
 
 
 def test_verify(monkeypatch):
@@ -112,8 +114,105 @@ def test_verify(monkeypatch):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"split": "validation"}, "train, val, test"), ({"size": 0}, "at least 1"), ({"seed": -1}, "not be negative")],
+    [
+        ({"split": "validation"}, "train, val, test"),
+        ({"task": "tracking"}, "classification, detection"),
+        ({"size": 0}, "at least 1"),
+        ({"seed": -1}, "not be negative"),
+    ],
 )
 def test_wrong_arguments(arguments, message):
     with pytest.raises(EventZooError, match=message):
         MovingShapes(**arguments)
+
+
+def still(name, x, y, angle=0.4, radius=9.0):
+    return Shape(name, radius, 2.0, (x, y, angle), (0.0, 0.0, 0.0))
+
+
+@pytest.fixture(scope="module")
+def detection():
+    return MovingShapes(size=60, task="detection")
+
+
+def test_detection_samples(detection):
+    samples = list(detection)
+    assert all(sample.label is None for sample in samples)
+    assert all((sample.boxes.t == 100_000).all() for sample in samples)
+    assert {len(sample.boxes) for sample in samples} >= {1, 2, 3}
+    assert np.unique(np.concatenate([sample.boxes.class_ids for sample in samples])).tolist() == [0, 1, 2, 3, 4]
+    for sample in samples:
+        assert (sample.boxes.xyxy >= 0).all()
+        assert (sample.boxes.xyxy <= 64).all()
+        assert (sample.boxes.sizes > 4).all()
+    assert sum(len(sample.boxes) == 0 for sample in samples) <= 2
+
+
+def test_detection_samples_are_the_same_on_every_run(detection):
+    again = MovingShapes(size=5, task="detection")
+    assert all(again[index].events == detection[index].events for index in (4, 0))
+    assert all(again[index].boxes == detection[index].boxes for index in (4, 0))
+    assert again.at_split("val").task == "detection"
+    assert again.at_split("val")[0].events != again[0].events
+    assert again[0].events != MovingShapes(size=5)[0].events
+
+
+def test_events_at_the_end_lie_in_the_boxes(detection):
+    """All but the noise, and what few shapes without a box leave."""
+    inside = total = 0
+    for sample in detection:
+        events = sample.events.between(95_000, 100_001)
+        x, y = events.x[:, None] + 0.5, events.y[:, None] + 0.5
+        left, top, right, bottom = sample.boxes.xyxy.T
+        inside += ((x > left - 1) & (x < right + 1) & (y > top - 1) & (y < bottom + 1)).any(1).sum()
+        total += len(events)
+    noise = len(detection) * 0.005 * 64 * 64
+    assert inside / (total - noise) > 0.95
+
+
+def test_boxes_touch_the_shapes_on_all_sides():
+    """The latest events reach a shape's box on every side and no further, to within its movement and the soft edge of a pixel."""
+    rng = np.random.default_rng(5)
+    for index in range(25):
+        shape = Shape.draw(MovingShapes.classes[index % 5], CAMERA, rng)
+        ((left, top, right, bottom),) = CAMERA.boxes([shape], [-1]).xyxy
+        frames = np.ones((101, 64, 64))
+        paint(frames, shape.name, shape.poses(CAMERA.times), shape.radius, shape.level)
+        seen = record(np.log(frames), CAMERA.times, np.full((2, 64, 64), 0.05)).between(97_000, 100_001)
+        moved = 0.003 * (np.hypot(*shape.velocity[:2]) + abs(shape.velocity[2]) * shape.radius)
+        reached = np.array([seen.x.min() - left, seen.y.min() - top, seen.x.max() + 1 - right, seen.y.max() + 1 - bottom])
+        assert np.abs(reached).max() < moved + 1.5, index  # the tip of a star covers little of its pixel
+
+
+@pytest.mark.parametrize(
+    ("x", "boxes"),
+    [(30, [[21, 11, 40, 30]]), (2, [[0, 11, 12, 30]]), (-2, []), (-20, []), (61, [[52, 11, 64, 30]]), (66, [])],
+)
+def test_a_box_is_clipped_and_needs_half_of_its_shape_in_view(x, boxes):
+    found = CAMERA.boxes([still("circle", x, 20, radius=9.5)], [0])
+    np.testing.assert_allclose(found.xyxy, np.array(boxes).reshape(-1, 4), atol=1e-4)
+    assert found.class_ids.tolist() == [0] * len(boxes)
+
+
+def test_a_hidden_shape_has_no_box():
+    behind, front = still("star", 30, 30, radius=8), still("circle", 31, 30, radius=15)
+    assert CAMERA.boxes([behind, front], [0]).class_ids.tolist() == [0]
+    assert CAMERA.boxes([front, behind], [0]).class_ids.tolist() == [0, 3]
+    apart = still("star", 10, 10, radius=8)
+    assert CAMERA.boxes([apart, front], [0]).class_ids.tolist() == [3, 0]
+
+
+def test_boxes_at_several_times():
+    shape = Shape("square", 9.0, 2.0, (32.0, 32.0, 0.0), (200.0, 0.0, 0.0))
+    boxes = CAMERA.boxes([shape], [0, 50, 100])
+    assert boxes.t.tolist() == [0, 50_000, 100_000]
+    np.testing.assert_allclose(boxes.xyxy[:, 0], [13.5, 23.5, 33.5])
+    assert len(CAMERA.boxes([], [0])) == 0
+
+
+def test_a_larger_sensor_and_a_longer_recording_show_the_same_stretched():
+    large = Camera.make((128, 192), 300_000, 0)
+    small_shape, large_shape = (Shape.draw("star", camera, np.random.default_rng(3)) for camera in (CAMERA, large))
+    assert large_shape.radius == pytest.approx(2 * small_shape.radius)
+    np.testing.assert_allclose(np.array(large_shape.velocity) * 3, np.array(small_shape.velocity) * (2, 2, 1))
+    assert large.times[-1] == 300_000

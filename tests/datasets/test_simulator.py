@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
-from eventzoo.kernels.simulator import OUTLINES, paint, pixel_thresholds, record
+from eventzoo.kernels.simulator import OUTLINES, extent, paint, pixel_thresholds, record
 
 
 def literal_record(log_intensity, times, thresholds, refractory):
@@ -250,3 +250,38 @@ def test_an_outline_may_be_out_of_view():
 def test_paint_says_what_is_wrong(dtype, outline, poses, radius, message):
     with pytest.raises(EventZooError, match=message):
         paint(np.ones((2, 8, 8), dtype), outline, np.zeros((poses, 3)), radius, 2.0)
+
+
+@pytest.mark.parametrize("outline", OUTLINES)
+def test_extent_is_that_of_the_painted_pixels(outline):
+    rng = np.random.default_rng(4)
+    poses, radius = np.column_stack([rng.uniform(20, 28, (40, 2)), rng.uniform(-7, 7, 40)]), 14.6
+    frames = np.zeros((40, 48, 48))
+    paint(frames, outline, poses, radius, 1.0)
+    for frame, (left, top, right, bottom) in zip(frames, extent(outline, poses, radius), strict=True):
+        rows, columns = np.flatnonzero((frame > 0).any(1)), np.flatnonzero((frame > 0).any(0))
+        painted = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        assert np.abs(np.subtract(painted, (left, top, right, bottom))).max() < 1
+
+
+@pytest.mark.parametrize(
+    ("outline", "angle", "box"),
+    [
+        ("circle", 1.0, [-10, -10, 10, 10]),
+        ("square", 0.0, [-10, -10, 10, 10]),
+        ("square", np.pi / 4, [-(50**0.5), -(50**0.5), 50**0.5, 50**0.5]),
+        ("triangle", 0.0, [-5, -(75**0.5), 10, 75**0.5]),
+        ("star", np.pi / 2, [-9.510565, -8.090170, 9.510565, 10]),
+        ("cross", 0.0, [-10, -10, 10, 10]),
+    ],
+)
+def test_extent_of_known_outlines(outline, angle, box):
+    (found,) = extent(outline, np.array([[20.0, 30.0, angle]]), 10.0)
+    np.testing.assert_allclose(found - [20.5, 30.5, 20.5, 30.5], box, atol=1e-6)
+
+
+def test_extent_says_what_is_wrong():
+    with pytest.raises(EventZooError, match="no outline 'moon'"):
+        extent("moon", np.zeros((1, 3)), 3.0)
+    with pytest.raises(EventZooError, match="radius must be positive"):
+        extent("star", np.zeros((1, 3)), 0.0)
