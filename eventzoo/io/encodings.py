@@ -32,6 +32,9 @@ ENCODINGS: Mapping[str, Encoding] = {
     "bin": Encoding((".bin",), "eventzoo.io.formats.atis_bin"),
     "dat": Encoding((".dat",), "eventzoo.io.formats.prophesee_dat"),
     "npz": Encoding((".npz",), "eventzoo.io.formats.npz"),
+    "uzh": Encoding((".txt",), "eventzoo.io.formats.text", "UZH"),
+    "xytp": Encoding((".txt",), "eventzoo.io.formats.text", "XYTP"),
+    "csv": Encoding((".csv",), "eventzoo.io.formats.text", "CSV"),
 }
 _HEAD_BYTES = 4096  # enough to tell encodings that share a suffix apart
 

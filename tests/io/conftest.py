@@ -60,6 +60,7 @@ class Case:
         keeps_size: Whether a file tells the sensor size.
         beginnings: Of its files, for random bytes to follow.
         record_bytes: Of each event at the file's end, if events are records of one size, so that fewer of them are a valid file.
+        header_lines: Before the lines of a text, if each event is a line, so that fewer of them are a valid file.
     """
 
     suffix: str
@@ -67,6 +68,7 @@ class Case:
     keeps_size: bool
     beginnings: tuple[bytes, ...]
     record_bytes: int | None = None
+    header_lines: int | None = None
 
 
 CASES = {
@@ -89,6 +91,27 @@ CASES = {
         recordings=_recordings(largest=2**15 - 1, last_us=2**63 - 1, first_us=-(2**63), least=0, without_y=None),
         keeps_size=True,
         beginnings=(b"", b"PK\x03\x04", b"PK\x05\x06"),
+    ),
+    "uzh": Case(
+        suffix=".txt",
+        recordings=_recordings(largest=2**15 - 1, last_us=2**63 - 1, first_us=-(2**63), least=1, without_y=None),
+        keeps_size=False,
+        beginnings=(b"", b"0.5 1 2 0\n0.5", b"0.5 3 "),
+        header_lines=0,
+    ),
+    "xytp": Case(
+        suffix=".txt",
+        recordings=_recordings(largest=2**15 - 1, last_us=2**63 - 1, first_us=-(2**63), least=1, without_y=None),
+        keeps_size=False,
+        beginnings=(b"", b"1 2 3 0\n", b"1 2 "),
+        header_lines=0,
+    ),
+    "csv": Case(
+        suffix=".csv",
+        recordings=_recordings(largest=2**15 - 1, last_us=2**63 - 1, first_us=-(2**63), least=0, without_y=None),
+        keeps_size=True,
+        beginnings=(b"", b"x,y,t,p\n1,2,3,0\n", b"%geometry:9,9\n1,2,0,3\n"),
+        header_lines=2,
     ),
 }
 

@@ -40,18 +40,26 @@ def outcome(path):
     return events
 
 
+def shorter_files(raw, count, case):
+    """The lengths at which a truncated file is a file of fewer events, with their numbers."""
+    if case.record_bytes:
+        start = len(raw) - count * case.record_bytes
+        return {start + number * case.record_bytes: number for number in range(count) if start + number}
+    if case.header_lines is None:
+        return {}
+    ends = [0] * (not case.header_lines) + [at + 1 for at, byte in enumerate(raw) if byte == ord("\n")]
+    lines = dict(enumerate(ends[max(0, case.header_lines - 1) :]))
+    unended = {end - 1: number for number, end in lines.items() if number}  # its last line has no line's end, and is whole
+    return unended | {end: number for number, end in lines.items() if end}
+
+
 def test_every_truncation(whole, case):
     raw = whole.read_bytes()
     events = outcome(whole)
-    record = case.record_bytes
-    start = len(raw) - len(events) * record if record else None
+    shorter = shorter_files(raw, len(events), case)
     for length in range(len(raw)):
         put(whole, raw[:length])
-        found = outcome(whole)
-        if start is not None and length > 0 and length >= start and (length - start) % record == 0:
-            assert found == events[: (length - start) // record]  # a file of fewer events is a file
-        else:
-            assert found is None
+        assert outcome(whole) == (events[: shorter[length]] if length in shorter else None)
 
 
 def test_what_follows_the_end_is_no_silent_loss(whole):

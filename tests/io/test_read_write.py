@@ -75,7 +75,7 @@ def test_every_encoding_is_tested(request):
 def test_encodings_that_are_none(tmp_path):
     write(tmp_path / "a.dat", EVENTS)
     for attempt in (lambda: read(tmp_path / "a.dat", encoding="evt9"), lambda: write(tmp_path / "b.dat", EVENTS, encoding="evt9")):
-        with pytest.raises(EventFileError, match="there is no encoding 'evt9'; there are bin, dat, npz"):
+        with pytest.raises(EventFileError, match=r"there is no encoding 'evt9'; there are .*\bnpz\b"):
             attempt()
 
 
@@ -98,20 +98,20 @@ def test_a_suffix_in_upper_case_and_a_path_as_text(tmp_path, case, encoding):
 
 @pytest.mark.parametrize("reading", [read, lambda path: read_windows(path, count=1)])
 def test_paths_that_are_no_recording(tmp_path, reading):
-    (tmp_path / "a.txt").write_text("0 0 0 0")
+    (tmp_path / "a.odd").write_text("0 0 0 0")
     (tmp_path / "a").write_text("0 0 0 0")
     (tmp_path / "folder.dat").mkdir()
     (tmp_path / "empty.dat").touch()
     os.mkfifo(tmp_path / "pipe.dat")
     for name, reason in {
-        "a.txt": "unknown suffix '.txt': the suffix names the format, one of .bin, .dat",
+        "a.odd": "unknown suffix '.odd': the suffix names the format, one of .bin, .dat",
         "a": "no suffix: the suffix names the format, one of .bin, .dat",
         "gone.dat": "there is no such file",
         "folder.dat": "is a folder",
         "empty.dat": "the file is empty (0 bytes)",
         "pipe.dat": "is not a regular file",
         "null\0.dat": "cannot be read",
-        "a.txt/b.dat": "cannot be read",
+        "a.odd/b.dat": "cannot be read",
         f"{'n' * 999}.dat": "cannot be read",
     }.items():
         with pytest.raises(EventFileError) as caught:
@@ -194,7 +194,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 def test_paths_that_cannot_be_written(tmp_path):
     (tmp_path / "folder.dat").mkdir()
     for name, reason in {
-        "a.txt": "unknown suffix '.txt'",
+        "a.odd": "unknown suffix '.odd'",
         "gone/a.dat": "the folder .* does not exist",
         "folder.dat": "is a folder",
     }.items():
