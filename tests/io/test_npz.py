@@ -57,8 +57,8 @@ def test_headers_that_others_write(tmp_path, version):
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-@pytest.mark.parametrize("dtype", ["i1", "u1", "<i2", ">i2", "<u4", ">i8", "<u8", ">u8"])
-def test_integers_of_any_kind(tmp_path, block_events, save, dtype):
+@pytest.mark.parametrize("dtype", ["i1", "u1", "<i2", ">i2", "<u4", ">i8", "<u8", ">u8", "<f2", ">f4", "<f8"])
+def test_numbers_of_any_kind(tmp_path, block_events, save, dtype):
     save(tmp_path / "a.npz", **{name: values.astype(dtype) for name, values in ARRAYS.items()})
     assert read(tmp_path / "a.npz") == EVENTS
 
@@ -68,6 +68,12 @@ def test_polarities_of_any_kind(tmp_path, block_events, p):
     np.savez(tmp_path / "a.npz", **{**ARRAYS, "p": p})
     assert read(tmp_path / "a.npz") == EVENTS
     assert len(list(read_windows(tmp_path / "a.npz", count=2, sensor_size=(9, 6)))) == 2
+
+
+def test_spikingjellys_files(tmp_path):
+    t = np.array([195.0, 3_000_017.0, 2.0**53])
+    np.savez_compressed(tmp_path / "a.npz", t=t, x=np.array([239.0, 0, 8]), y=np.array([179.0, 3, 4]), p=np.array([1.0, 0, 1]))
+    assert read(tmp_path / "a.npz", sensor_size=(240, 180)) == Events([239, 0, 8], [179, 3, 4], t.astype(int), [1, 0, 1], (240, 180))
 
 
 def test_what_is_written_is_what_numpy_reads(tmp_path):
@@ -82,13 +88,20 @@ def test_what_is_written_is_what_numpy_reads(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"x": np.array([3, -1, 8])}, "event 1: x = -1 is not 0 to 32767"),
-        ({"y": np.array([3, 1, 40000])}, "event 2: y = 40000 is not 0 to 32767"),
+        ({"x": np.array([3, -1, 8])}, "event 1: x = -1 is not a whole number from 0 to 32767"),
+        ({"y": np.array([3, 1, 40000])}, "event 2: y = 40000 is not a whole number from 0 to 32767"),
         ({"t": np.array([3, 4, 2**63], np.uint64)}, "event 2: t = 9223372036854775808 is not"),
         ({"t": np.array([3, 1, 9])}, "time runs backwards at event 1: 1 µs after 3 µs"),
-        ({"p": np.array([0, 2, 1])}, "event 1: p = 2 is not -1 to 1"),
+        ({"p": np.array([0, 2, 1])}, "event 1: p = 2 is not a whole number from -1 to 1"),
         ({"p": np.array([-1, 1, 0])}, "p mixes -1 and 0"),
-        ({"t": np.array([0.1, 0.2, 0.3])}, "t.npy is of dtype <f8; a column of events is integers"),
+        ({"t": np.array([1.0, 2.5, 3.0])}, "event 1: t = 2.5 is not a whole number"),
+        ({"t": np.array([0, 1, np.nan])}, "event 2: t = nan is not a whole number"),
+        ({"t": np.array([0, 1, np.inf])}, "event 2: t = inf is not a whole number"),
+        ({"t": np.array([0, 1, 2.0**63])}, "event 2: t = 9.223372036854776e+18 is not"),
+        ({"x": np.array([3, 32768, 8], "f4")}, "event 1: x = 32768.0 is not a whole number from 0 to 32767"),
+        ({"p": np.array([0, 0.5, 1])}, "event 1: p = 0.5 is not a whole number from -1 to 1"),
+        ({"t": np.array([1j, 2, 3])}, "t.npy is of dtype <c16; a column of events is numbers"),
+        ({"t": np.array(["1", "2", "3"])}, "t.npy is of dtype <U1; a column of events is numbers"),
         ({"x": np.array([{}, [], None], object)}, "x.npy is of dtype |O"),
         ({"x": np.zeros(3, [("x", "i2")])}, "x.npy is structured"),
         ({"x": np.zeros((3, 1), int)}, "x.npy is of shape (3, 1)"),
@@ -96,6 +109,7 @@ def test_what_is_written_is_what_numpy_reads(tmp_path):
         ({"x": np.array([3, 4])}, "equally long, not x: 2, y: 3, t: 3, p: 3"),
         ({"sensor_size": np.array([9, 6, 1])}, "sensor_size.npy holds no pair"),
         ({"sensor_size": np.array([9, 0])}, "sensor_size.npy holds [9, 0]"),
+        ({"sensor_size": np.array([9, 6.5])}, "sensor_size.npy holds [9.0, 6.5]"),
         ({"sensor_size": np.array([9, 5])}, "event 1 at (x, y) = (0, 5) lies outside the 9×5 sensor"),
     ],
 )

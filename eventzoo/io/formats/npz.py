@@ -2,10 +2,12 @@
 
 | member | dtype as written | also read |
 |---|---|---|
-| `x.npy`, `y.npy` | int16 `[N]` | any integer or bool |
-| `t.npy` | int64 `[N]`, microseconds | any integer or bool |
-| `p.npy` | bool `[N]`, True = ON | 0/1 or -1/+1 in any integer or bool |
-| `sensor_size.npy` | int64 `[2]`, (width, height) | absent, or any integer |
+| `x.npy`, `y.npy` | int16 `[N]` | whole numbers of any type |
+| `t.npy` | int64 `[N]`, microseconds | whole numbers of any type |
+| `p.npy` | bool `[N]`, True = ON | 0/1 or -1/+1 of any type |
+| `sensor_size.npy` | int64 `[2]`, (width, height) | absent, or of any type |
+
+SpikingJelly's datasets (`events_np`) are such files, with the types of their sources: int64 for DVS128 Gesture, floats for ASL-DVS.
 
 A `.npy` member is the bytes 0x93 `NUMPY`, two bytes of version, the length of the header (two bytes, from version 2 on
 four), the header, which is the text of a Python dict with `descr`, `fortran_order` and `shape`, and the values.
@@ -13,7 +15,8 @@ four), the header, which is the text of a Python dict with `descr`, `fortran_ord
 The header is read with two patterns, never evaluated, and arrays of Python objects are refused, so that nothing in the
 file can execute. Members are stored or deflated.
 
-Source: `numpy.lib.format` in the NumPy documentation; "APPNOTE.TXT", the ZIP specification, for the archive.
+Source: `numpy.lib.format` in the NumPy documentation; "APPNOTE.TXT", the ZIP specification, for the archive;
+`spikingjelly.datasets.asl_dvs` for the names of the arrays.
 """
 
 import os
@@ -32,11 +35,12 @@ from numpy.typing import NDArray
 
 from eventzoo.errors import EventFileError
 from eventzoo.events import Events
-from eventzoo.io.recording import Columns, FileFormat
+from eventzoo.io.arrays import ArraysRecording, common_length
+from eventzoo.io.recording import FileFormat
 
 _DESCR = re.compile(r"""['"]descr['"]\s*:\s*['"]([^'"]*)['"]""")
 _SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(([^()]*)\)""")
-_INTEGER = re.compile(r"[<>|=]?(?:b1|[iu][1248])")
+_NUMBER = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
 _LENGTH = re.compile(r"\s*(\d{1,18})L?\s*,?\s*")  # Python 2 wrote (5L,)
 _LONGEST_HEADER = 10_000  # bytes; a plain column's has about 120
 _DEFLATE_RATIO = 1032  # the most that a deflated byte can expand to (zlib's documentation)
@@ -56,7 +60,7 @@ class _Member:
     """One array of the archive, read from front to back.
 
     Raises:
-        EventFileError: It is absent, no one-dimensional array of integers, or not as long as its header says.
+        EventFileError: It is absent, no one-dimensional array of numbers, or not as long as its header says.
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, name: str) -> None:
@@ -96,9 +100,9 @@ class _Member:
 
     def _parsed(self, header: str) -> tuple[np.dtype[Any], int]:
         descr, shape = _DESCR.search(header), _SHAPE.search(header)
-        if not descr or not _INTEGER.fullmatch(descr[1]):
+        if not descr or not _NUMBER.fullmatch(descr[1]):
             found = f"of dtype {descr[1]}" if descr else "structured, of Python objects, or unreadable"
-            raise EventFileError(self._path, f"{self.name}.npy is {found}; a column of events is integers or bool")
+            raise EventFileError(self._path, f"{self.name}.npy is {found}; a column of events is numbers")
         length = _LENGTH.fullmatch(shape[1]) if shape else None
         if not length:
             found = f"of shape ({shape[1]})" if shape else "without a shape"
@@ -110,9 +114,8 @@ class _Member:
         return np.frombuffer(self._read(count * self.dtype.itemsize), self.dtype)
 
 
-class _NpzRecording:
+class _NpzRecording(ArraysRecording):
     def __init__(self, path: Path, file: BufferedReader) -> None:
-        self._path = path
         with _archive_errors(path):
             self._archive = zipfile.ZipFile(file)
             names = self._archive.namelist()
@@ -127,12 +130,8 @@ class _NpzRecording:
         size = os.fstat(file.fileno()).st_size
         if sum(self._archive.getinfo(f"{name}.npy").compress_size for name in "xytp") > size:
             raise EventFileError(path, f"its arrays are said to take more than the file's {size:,} bytes: truncated or broken")
-        self._x, self._y, self._t, self._p = self._members = [_Member(path, self._archive, name) for name in "xytp"]
-        if len({member.length for member in self._members}) > 1:
-            lengths = ", ".join(f"{member.name}: {member.length:,}" for member in self._members)
-            raise EventFileError(path, f"x, y, t and p must be equally long, not {lengths}")
-        self.max_events = self._left = self._x.length
-        self._has_minus = self._has_zero = False
+        self._members = [_Member(path, self._archive, name) for name in "xytp"]
+        super().__init__(path, common_length(path, {member.name: member.length for member in self._members}))
 
     @property
     def sensor_size(self) -> tuple[int, int] | None:
@@ -145,41 +144,15 @@ class _NpzRecording:
             return None
         member = _Member(self._path, self._archive, "sensor_size")
         size = member.take(2).tolist() if member.length == 2 else []
-        if not (size and min(size) > 0 and max(size) <= 1 << 15):
+        if not (size and all(side in range(1, (1 << 15) + 1) for side in size)):
             raise EventFileError(
                 self._path, f"sensor_size.npy holds {size or 'no pair'}, not (width, height); pass sensor_size=(width, height)"
             )
-        return size[0], size[1]
+        return int(size[0]), int(size[1])
 
-    def decode(self, into: Columns) -> int:
-        count = min(len(into.t), self._left)
-        if count:
-            into.x[:count] = self._take(self._x, count, 0, np.iinfo(np.int16).max)
-            into.y[:count] = self._take(self._y, count, 0, np.iinfo(np.int16).max)
-            into.t[:count] = self._take(self._t, count, np.iinfo(np.int64).min, np.iinfo(np.int64).max)
-            into.p[:count] = self._take_polarities(count)
-            self._left -= count
-        return count
-
-    def _take(self, member: _Member, count: int, least: int, most: int) -> NDArray[Any]:
-        values = member.take(count)
-        if int(values.min()) < least or int(values.max()) > most:
-            at = int(((values < least) | (values > most)).argmax())
-            event = self.max_events - self._left + at
-            raise EventFileError(self._path, f"event {event:,}: {member.name} = {values[at]} is not {least} to {most}")
-        return values
-
-    def _take_polarities(self, count: int) -> NDArray[np.bool_]:
-        values = self._take(self._p, count, -1, 1)
-        self._has_minus = self._has_minus or bool((values == -1).any())
-        self._has_zero = self._has_zero or bool((values == 0).any())
-        if self._has_minus and self._has_zero:
-            raise EventFileError(self._path, "p mixes -1 and 0; polarities are 0/1 or -1/+1")
-        on: NDArray[np.bool_] = values > 0
-        return on
-
-    def offset(self, index: int) -> None:  # noqa: ARG002  # values are compressed: no byte belongs to an event
-        return None
+    def _take(self, count: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        x, y, t, p = (member.take(count) for member in self._members)
+        return x, y, t, p
 
 
 def _write(path: Path, file: BinaryIO, events: Events) -> None:  # noqa: ARG001  # the format holds any events
