@@ -1,8 +1,9 @@
-"""The `eventzoo` command. What answers at once is here; what trains is in `train_cli`, imported when it is asked for."""
+"""The `eventzoo` command. What answers at once is here; the rest is in `commands`, imported when it is asked for."""
 
 import difflib
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from eventzoo import __version__, registry, shipped
 from eventzoo.errors import EventZooError
@@ -15,9 +16,14 @@ TRAINER_COMMANDS = {
 }
 COMMANDS = {
     **TRAINER_COMMANDS,
+    "prepare": "build a recipe's samples once, for faster training",
+    "data": "verify | stats | clean: recordings and prepared samples",
+    "inspect": "describe a recording: eventzoo inspect FILE",
+    "convert": "convert a recording: eventzoo convert IN OUT",
     "list": "list the registered parts, the models and the recipes",
     "info": "describe a part or a model: eventzoo info NAME",
 }
+_MODULES = {"prepare": "prepare", "data": "stores", "inspect": "inspect", "convert": "convert"}
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -34,9 +40,11 @@ def main(args: Sequence[str] | None = None) -> None:
 def _run(args: list[str]) -> None:
     command, rest = (args[0], args[1:]) if args else ("--help", [])
     if command in TRAINER_COMMANDS:
-        from eventzoo.train_cli import run
+        from eventzoo.commands import train
 
-        run([command, *rest])
+        train.run([command, *rest])
+    elif command in _MODULES:
+        import_module(f"eventzoo.commands.{_MODULES[command]}").run(rest)
     elif command == "list" and not rest:
         print(overview())
     elif command == "info" and len(rest) == 1 and not rest[0].startswith("-"):

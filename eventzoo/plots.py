@@ -1,13 +1,14 @@
 """Pictures. They need matplotlib, which comes with the extra `viz`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eventzoo.data.dataset import EventDataset
 from eventzoo.events import Events
+from eventzoo.io.inspection import Inspection
 
 if TYPE_CHECKING:
     from eventzoo.model import EventModel
@@ -22,7 +23,11 @@ def event_image(events: Events) -> NDArray[np.uint8]:
     width, height = events.sensor_size
     counts = np.zeros((2, height, width))
     np.add.at(counts, (events.p.astype(int), events.y, events.x), 1)
-    scale = max(np.quantile(counts[counts > 0], 0.95), 1) if len(events) else 1
+    return _count_image(counts)
+
+
+def _count_image(counts: NDArray[Any]) -> NDArray[np.uint8]:
+    scale = max(np.quantile(counts[counts > 0], 0.95), 1) if counts.any() else 1
     off, on = np.clip(counts / scale, 0, 1) ** 0.5
     image = np.stack([1 - off, 1 - np.maximum(on, off) * 0.85, 1 - on], -1)
     pixels: NDArray[np.uint8] = (np.clip(image, 0, 1) * 255).astype(np.uint8)
@@ -54,5 +59,34 @@ def draw_predictions(model: "EventModel", dataset: EventDataset, path: Path, row
         answer = str(result) if correct or sample.label is None else f"{result}, is {dataset.classes[sample.label]}"
         axis.set_title(answer, fontsize=9, color="black" if correct else "crimson")
     figure.suptitle(f"{type(dataset).__name__}, held-out recordings: {right} of {len(chosen)} right (ON red, OFF blue)", fontsize=10)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def draw_inspection(found: Inspection, path: Path) -> Path:
+    """Draw what a recording shows: its events over the sensor, and their rate over time.
+
+    Returns:
+        The PNG file.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    from matplotlib.figure import Figure
+
+    width, height = found.sensor_size
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    view, rate = figure.subplots(1, 2, width_ratios=(1, 1.2))
+    view.imshow(_count_image(found.counts), interpolation="nearest")
+    hot = found.hot_pixels
+    view.set_title(
+        f"{found.events:,} events at {width}×{height} (ON red, OFF blue{', hot pixels circled' if len(hot) else ''})", fontsize=10
+    )
+    view.set(xlabel="x [pixels]", ylabel="y [pixels]")
+    view.scatter(*hot.T, s=60, facecolors="none", edgecolors="black")
+    seconds = np.arange(len(found.rates)) * found.interval / 1e6
+    rate.step(seconds, found.rates / found.interval, where="post", linewidth=0.8)
+    rate.set(xlabel=f"time since the first event [s], in steps of {found.interval / 1e3:g} ms", ylabel="million events/s", ylim=(0, None))
+    rate.set_title(f"{found.path.name} ({found.encoding})", fontsize=10)
     figure.savefig(path, dpi=110)
     return path

@@ -85,7 +85,7 @@ def test_interrupted_and_resumed_equals_undisturbed(command_line, in_folder, cap
     command_line("fit", *settings)
     undisturbed = metrics(in_folder / "runs" / "aegnn_shapes" / "version_0")
     with monkeypatch.context() as patched:
-        patched.setattr("eventzoo.train_cli.EpochLine", lambda: StopsInEpoch(1))
+        patched.setattr("eventzoo.commands.train.EpochLine", lambda: StopsInEpoch(1))
         patched.setattr("signal.signal", lambda *args: None)  # Lightning would ignore Ctrl-C from here on
         with pytest.raises(SystemExit) as stopped:
             command_line("fit", *settings)

@@ -1,33 +1,22 @@
 """The one DataModule: dataset × transforms × representation."""
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
-from eventzoo.data.boxes import Boxes
-from eventzoo.data.dataset import EventDataset, Split
+from eventzoo.data.dataset import EventDataset
+from eventzoo.data.pipeline import Pipeline
+from eventzoo.data.preparing import default_root, find_store, prepare
 from eventzoo.data.representation import Representation
-from eventzoo.data.transforms import EventTransform, apply
+from eventzoo.data.transforms import EventTransform
 from eventzoo.errors import EventZooError
 
-
-class EventBatch(NamedTuple):
-    """What a task's step is given.
-
-    Attributes:
-        inputs: The batch as the representation collates it.
-        targets: Labels, int64 `[B]`; in detection, the boxes of each sample, `B` of them.
-        keys: Name of each sample.
-    """
-
-    inputs: Any
-    targets: Any
-    keys: list[str]
+Stage = Literal["train", "val", "test", "predict"]
+_STAGES: Mapping[str, Sequence[Stage]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
 
 
 class EventDataModule(LightningDataModule):
@@ -44,6 +33,11 @@ class EventDataModule(LightningDataModule):
         batch_size: Samples a step.
         num_workers: Processes that prepare samples; 0 prepares them in the training process.
         seed: Seed of the order and of the transforms.
+        realisations: Training epoch e draws its chances as epoch `e % realisations`, so that a prepared store can keep every outcome;
+            null for new chances each epoch.
+        store: Folder of the prepared stores that `eventzoo prepare` writes; what is there is used. Default: `prepared` inside
+            `$EVENTZOO_DATA`, or inside `data`.
+        build_store: Build the stores that are missing before training or evaluation begins, on all cores.
     """
 
     def __init__(
@@ -55,13 +49,20 @@ class EventDataModule(LightningDataModule):
         batch_size: int = 32,
         num_workers: int = 0,
         seed: int = 0,
+        realisations: int | None = None,
+        store: str | None = None,
+        build_store: bool = False,
     ) -> None:
         super().__init__()
         if batch_size < 1 or num_workers < 0 or seed < 0:
             raise EventZooError(f"batch_size >= 1, num_workers >= 0 and seed >= 0 are needed, not {batch_size}, {num_workers} and {seed}")
+        if realisations is not None and realisations < 1:
+            raise EventZooError(f"realisations must be at least 1, or null for new chances each epoch, not {realisations}")
         self.dataset, self.representation = dataset, representation
         self.train_transforms, self.eval_transforms = train_transforms or [], eval_transforms or []
-        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.batch_size, self.num_workers, self.seed, self.realisations = batch_size, num_workers, seed, realisations
+        self.store = default_root() if store is None else Path(store)
+        self.build_store = build_store
 
     @property
     def num_classes(self) -> int:
@@ -73,30 +74,45 @@ class EventDataModule(LightningDataModule):
         """Channels of the representation."""
         return self.representation.channels
 
+    def pipeline(self, stage: Stage) -> Pipeline:
+        """The samples of a stage, without a store: `train` transformed for training, the others for evaluation."""
+        if stage == "predict":
+            return Pipeline(self.dataset, self.eval_transforms, self.representation, self.seed)
+        dataset = self.dataset.at_split(stage)
+        if stage == "train":
+            return Pipeline(dataset, self.train_transforms, self.representation, self.seed, self.realisations)
+        return Pipeline(dataset, self.eval_transforms, self.representation, self.seed)
+
+    def prepare_data(self) -> None:
+        """Build the stores that are missing, if `build_store` asks for it. Lightning calls this in one process only."""
+        if self.build_store and self.trainer is not None:
+            for stage in _STAGES[str(self.trainer.state.fn)]:
+                prepare(self.store, self.pipeline(stage), progress=True).raise_for_failures()
+
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled anew each epoch."""
-        return self._loader("train", self.train_transforms, shuffle=True)
+        return self._loader(self.pipeline("train"), shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """In the dataset's order."""
-        return self._loader("val", self.eval_transforms, shuffle=False)
+        return self._loader(self.pipeline("val"), shuffle=False)
 
     def test_dataloader(self) -> DataLoader[Any]:
         """In the dataset's order."""
-        return self._loader("test", self.eval_transforms, shuffle=False)
+        return self._loader(self.pipeline("test"), shuffle=False)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """The split that the dataset was configured with, in its order, transformed as for evaluation."""
-        return self._loader(self.dataset.split, self.eval_transforms, shuffle=False)
+        return self._loader(self.pipeline("predict"), shuffle=False)
 
-    def _loader(self, split: Split, transforms: Sequence[EventTransform], shuffle: bool) -> DataLoader[Any]:
-        samples = _Prepared(self.dataset.at_split(split), transforms, self.representation, self.seed)
+    def _loader(self, pipeline: Pipeline, shuffle: bool) -> DataLoader[Any]:
+        pipeline.store = find_store(self.store, pipeline)
         return DataLoader(
-            samples,
+            pipeline,
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(samples), self.seed, shuffle),
+            sampler=EpochSampler(len(pipeline), self.seed, shuffle),
             num_workers=self.num_workers,
-            collate_fn=samples.collate,
+            collate_fn=pipeline.collate,
             persistent_workers=self.num_workers > 0,
         )
 
@@ -126,25 +142,3 @@ class EpochSampler(Sampler[tuple[int, int]]):
             return ((0, index) for index in range(self.size))
         epoch, order = self.epoch, np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
         return ((epoch, int(index)) for index in order)
-
-
-class _Prepared(Dataset[Any]):
-    """A dataset's samples, transformed and represented."""
-
-    def __init__(self, dataset: EventDataset, transforms: Sequence[EventTransform], representation: Representation[Any], seed: int) -> None:
-        self.dataset, self.transforms, self.representation, self.seed = dataset, transforms, representation, seed
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, at: tuple[int, int]) -> tuple[Any, int | Boxes, str]:
-        epoch, index = at
-        sample = self.dataset[index]
-        key = int.from_bytes(hashlib.blake2b(sample.key.encode(), digest_size=8).digest(), "little")
-        sample = apply(self.transforms, sample, np.random.default_rng([self.seed, epoch, key]))
-        return self.representation(sample.events), sample.target, sample.key
-
-    def collate(self, samples: list[tuple[Any, int | Boxes, str]]) -> EventBatch:
-        inputs, targets, keys = zip(*samples, strict=True)
-        labels = targets if isinstance(targets[0], Boxes) else torch.tensor(targets)
-        return EventBatch(self.representation.collate(list(inputs)), labels, list(keys))

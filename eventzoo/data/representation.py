@@ -3,6 +3,9 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
+from torch import Tensor
+
+from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.nn.backbone import Kind
 from eventzoo.specs import Part
@@ -27,4 +30,19 @@ class Representation(Part, ABC, Generic[T]):
 
     @abstractmethod
     def collate(self, samples: list[T]) -> Any:
-        """One batch of several recordings: what a backbone takes."""
+        """One batch of several recordings: what a backbone takes. Copies them: they may be views of a prepared store."""
+
+    def to_tensors(self, value: T) -> dict[str, Tensor]:
+        """The representation of one recording as named tensors, which a prepared store keeps.
+
+        Raises:
+            EventZooError: The representation is no tensor, and does not say how it becomes tensors.
+        """
+        if not isinstance(value, Tensor):
+            raise EventZooError(f"{type(self).__name__} cannot be prepared: it lacks to_tensors and from_tensors")
+        return {"": value}
+
+    def from_tensors(self, tensors: dict[str, Tensor]) -> T:
+        """What `to_tensors` was given."""
+        value: Any = tensors[""]
+        return value  # type: ignore[no-any-return]  # to_tensors refuses all but tensors

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from eventzoo.data.datamodule import EventBatch
+from eventzoo.data.pipeline import EventBatch
 
 
 class ExactResume(Callback):

@@ -11,7 +11,8 @@ from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from eventzoo.data.datamodule import EventBatch, EventDataModule
+from eventzoo.data.datamodule import EventDataModule
+from eventzoo.data.pipeline import EventBatch
 from eventzoo.errors import EventZooError
 from eventzoo.nn.backbone import Backbone
 from eventzoo.tasks.heads import ClassificationHead

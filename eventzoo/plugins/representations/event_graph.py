@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from eventzoo.data.representation import Representation
@@ -55,6 +56,14 @@ class EventGraph(Representation[Data]):
             edge_index=torch.from_numpy(edges),
             edge_attr=torch.from_numpy(relative_positions(x, y, t, edges, self.radius)),
         )
+
+    def to_tensors(self, value: Data) -> dict[str, Tensor]:
+        """The graph's tensors by name."""
+        return value.to_dict()  # type: ignore[no-any-return]
+
+    def from_tensors(self, tensors: dict[str, Tensor]) -> Data:
+        """The graph of these tensors."""
+        return Data(**tensors)
 
     def collate(self, samples: list[Data]) -> Batch:
         """All graphs as one, unconnected, with `batch` telling them apart."""

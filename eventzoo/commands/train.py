@@ -37,11 +37,7 @@ def run(args: list[str]) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and device list say nothing that we do not
     for pattern in _SILENCED:
         warnings.filterwarnings("ignore", message=pattern)
-    with warnings.catch_warnings(record=True) as broken:
-        warnings.simplefilter("always", PluginWarning)
-        registry.load_all()
-    for warning in broken:
-        print(f"warning: {warning.message}", file=sys.stderr)
+    load_plugins()
     EventZooCLI(
         Classification,
         EventDataModule,
@@ -51,8 +47,17 @@ def run(args: list[str]) -> None:
         seed_everything_default=0,
         trainer_defaults={"callbacks": [ExactResume(), EpochLine()], "enable_model_summary": False},
         save_config_kwargs={"overwrite": True},
-        args=[args[0], *_with_shipped_configs(args[1:])],
+        args=[args[0], *with_shipped_configs(args[1:])],
     )
+
+
+def load_plugins() -> None:
+    """Import every registered part, by which configs may then name it; say which cannot be imported."""
+    with warnings.catch_warnings(record=True) as broken:
+        warnings.simplefilter("always", PluginWarning)
+        registry.load_all()
+    for warning in broken:
+        print(f"warning: {warning.message}", file=sys.stderr)
 
 
 _SILENCED = {
@@ -170,8 +175,8 @@ def _free(path: Path) -> Path:
     return next(candidate for candidate in itertools.chain([path], numbered) if not candidate.exists())
 
 
-def _with_shipped_configs(args: list[str]) -> list[str]:
-    """The arguments with recipes that are not in the working folder replaced by those that ship with eventzoo."""
+def with_shipped_configs(args: list[str]) -> list[str]:
+    """A command's arguments with recipes that are not in the working folder replaced by those that ship with eventzoo."""
     result, after_flag = [], False
     for arg in args:
         flag, equals, value = arg.partition("=")
