@@ -6,8 +6,8 @@ centre of pixel x1. An event goes to the pixel that its centre is moved into; on
 and shear are about the centre. A box becomes the smallest upright box around its moved corners, cut off at the sensor; one of
 which less than a tenth of the area remains is dropped.
 
-So with boxes on whole pixels, flips, shifts and crops leave an event inside its box exactly; elsewhere an event inside is
-afterwards in a pixel that the box at least touches.
+So where the centre of an event's pixel is inside a box, it is inside after a flip, shift or crop, exactly, and after the others to
+half a pixel, by which the event was rounded.
 """
 
 from dataclasses import replace

@@ -30,7 +30,7 @@ class RandomPolarityFlip(EventTransform):
 class PolarityNoise(EventTransform):
     """Negate the polarity of each event with a probability, each by itself.
 
-    Tonic calls this RandomFlipPolarity, Event2Vec RandomPolarityFlip.
+    Event2Vec calls this RandomPolarityFlip, and Tonic describes its RandomFlipPolarity so (which, in release 1.7, negates all or none).
 
     Args:
         probability: Of an event's being negated.

@@ -15,7 +15,7 @@ from eventzoo.data.transforms.base import EventTransform, in_time_order
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 
-TonicArgument = bool | int | float | str | list[int | float] | None
+TonicArgument = bool | int | float | str | list[int | float | list[int]] | None
 
 _DTYPE = np.dtype([("x", np.int64), ("y", np.int64), ("t", np.int64), ("p", np.int64)])  # wide: Tonic computes in place
 _GLOBAL_STATE = threading.Lock()
@@ -41,7 +41,7 @@ class TonicTransform(EventTransform):
 
     def __init__(self, name: str, arguments: dict[str, TonicArgument] | None = None, random: bool = True) -> None:
         self.name, self.random = name, random
-        self.arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in (arguments or {}).items()}
+        self.arguments = {key: _with_tuples(value) for key, value in (arguments or {}).items()}
         self._transform((1, 1))
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -85,6 +85,10 @@ class TonicTransform(EventTransform):
         width, height = sensor_size
         kept = np.flatnonzero((x >= 0) & (x < width) & (y >= 0) & (y < height))
         return in_time_order(x[kept], y[kept], t[kept], result["p"][kept] > 0, sensor_size)
+
+
+def _with_tuples(value: object) -> object:
+    return tuple(_with_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _tonic_transforms() -> ModuleType:
