@@ -32,9 +32,17 @@ ENCODINGS: Mapping[str, Encoding] = {
     "bin": Encoding((".bin",), "eventzoo.io.formats.atis_bin"),
     "dat": Encoding((".dat",), "eventzoo.io.formats.prophesee_dat"),
     "npz": Encoding((".npz",), "eventzoo.io.formats.npz"),
+    "aedat2": Encoding((".aedat",), "eventzoo.io.formats.aedat2"),
+    "aedat3": Encoding((".aedat",), "eventzoo.io.formats.aedat3"),
+    "aedat4": Encoding((".aedat4",), "eventzoo.io.formats.aedat4"),
     "uzh": Encoding((".txt",), "eventzoo.io.formats.text", "UZH"),
     "xytp": Encoding((".txt",), "eventzoo.io.formats.text", "XYTP"),
     "csv": Encoding((".csv",), "eventzoo.io.formats.text", "CSV"),
+    "mat": Encoding((".mat",), "eventzoo.io.formats.matlab"),
+    "evt3": Encoding((".raw",), "eventzoo.io.formats.evt3"),
+    "evt2": Encoding((".raw",), "eventzoo.io.formats.evt2", "EVT2"),
+    "evt21": Encoding((".raw",), "eventzoo.io.formats.evt2", "EVT21"),
+    "es": Encoding((".es",), "eventzoo.io.formats.event_stream"),
 }
 _HEAD_BYTES = 4096  # enough to tell encodings that share a suffix apart
 
@@ -53,6 +61,20 @@ def encoding_to_write(path: Path, encoding: str | None) -> str:
         EventFileError: There is no such encoding, or none has this suffix.
     """
     return _candidates(path, encoding)[0]
+
+
+def encoding_of(path: Path) -> str:
+    """The encoding that a file's suffix and its beginning tell.
+
+    Raises:
+        EventFileError: They tell none, or the file cannot be read.
+    """
+    _check_regular_file(path)
+    try:
+        with path.open("rb") as file:
+            return _recognised(path, file, _candidates(path, None))
+    except OSError as error:
+        raise EventFileError(path, f"cannot be read: {error.strerror or error}") from error
 
 
 @contextmanager

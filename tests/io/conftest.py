@@ -1,3 +1,4 @@
+import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class Case:
         beginnings: Of its files, for random bytes to follow.
         record_bytes: Of each event at the file's end, if events are records of one size, so that fewer of them are a valid file.
         header_lines: Before the lines of a text, if each event is a line, so that fewer of them are a valid file.
+        shorter: Of the other formats, gives the lengths at which a truncated file is a file of fewer events, with their numbers.
     """
 
     suffix: str
@@ -69,6 +71,32 @@ class Case:
     beginnings: tuple[bytes, ...]
     record_bytes: int | None = None
     header_lines: int | None = None
+    shorter: Callable[[bytes], dict[int, int]] = lambda raw: {}
+
+
+_POLARITY_PACKET = b"#!AER-DAT3.1\r\n#!END-HEADER\r\n" + struct.pack("<hhiiiiii", 1, 0, 8, 4, 0, 2, 2, 2)
+
+
+def _ends_of_words(size: int, event_types: set[int]) -> Callable[[bytes], dict[int, int]]:
+    """Of a `.raw` file, which may end behind each line of its header, and each word that is no event or one."""
+
+    def ends(raw: bytes) -> dict[int, int]:
+        start = raw.index(b"% end\n") + 6
+        lines = {at + 1: 0 for at in range(start) if raw[at : at + 1] == b"\n"}
+        types = [raw[end - 1] >> 4 for end in range(start + size, len(raw) + 1, size)]
+        return lines | {start + size * number: sum(kind in event_types for kind in types[:number]) for number in range(len(types))}
+
+    return ends
+
+
+def _ends_of_es_events(raw: bytes) -> dict[int, int]:
+    ends, at = {20: 0}, 20
+    while at < len(raw):
+        overflow = raw[at] == 0xFF
+        ends[at + (1 if overflow else 5)] = ends[at] + (not overflow)
+        at += 1 if overflow else 5
+    del ends[len(raw)]
+    return ends
 
 
 CASES = {
@@ -92,6 +120,30 @@ CASES = {
         keeps_size=True,
         beginnings=(b"", b"PK\x03\x04", b"PK\x05\x06"),
     ),
+    "aedat2": Case(
+        suffix=".aedat",
+        recordings=_recordings(largest=170, last_us=2**31 - 1, first_us=0, least=0, without_y=None),
+        keeps_size=True,
+        beginnings=(
+            b"",
+            b"#!AER-DAT2.0\r\n",
+            b"#!AER-DAT2.0\r\n# AEChip: DAVIS240C\r\n#End Of ASCII Header\r\n",
+            b"#!AER-DAT2.0\r\n# sensor size: ",
+        ),
+        record_bytes=8,
+    ),
+    "aedat3": Case(
+        suffix=".aedat",
+        recordings=_recordings(largest=2**15 - 1, last_us=2**62 - 1, first_us=0, least=0, without_y=None),
+        keeps_size=True,
+        beginnings=(b"", b"#!AER-DAT3.1\r\n", b"#!AER-DAT3.1\r\n#!END-HEADER\r\n", _POLARITY_PACKET),
+    ),
+    "aedat4": Case(
+        suffix=".aedat4",
+        recordings=_recordings(largest=2**15 - 1, last_us=2**63 - 1, first_us=-(2**63), least=0, without_y=None),
+        keeps_size=True,
+        beginnings=(b"", b"#!AER-DAT4.0\r\n", b"#!AER-DAT4.0\r\n\x40\0\0\0\x18\0\0\0IOHE"),
+    ),
     "uzh": Case(
         suffix=".txt",
         recordings=_recordings(largest=2**15 - 1, last_us=2**63 - 1, first_us=-(2**63), least=1, without_y=None),
@@ -112,6 +164,40 @@ CASES = {
         keeps_size=True,
         beginnings=(b"", b"x,y,t,p\n1,2,3,0\n", b"%geometry:9,9\n1,2,0,3\n"),
         header_lines=2,
+    ),
+    "mat": Case(
+        suffix=".mat",
+        recordings=_recordings(largest=2**15 - 1, last_us=2**63 - 1, first_us=-(2**63), least=0, without_y=None),
+        keeps_size=False,
+        beginnings=tuple(bytes(124) + start for start in (b"", b"\0\1IM", b"\1\0MI\0\0\0", b"\0\1IM\x0e\0\0\0\x28\0\0\0")),
+    ),
+    "evt3": Case(
+        suffix=".raw",
+        recordings=_recordings(largest=2**11 - 1, last_us=2**34 - 1, first_us=0, least=0, without_y=None),
+        keeps_size=True,
+        beginnings=(b"", b"% evt 3.0\n", b"% evt 3.0\n% geometry 9x9\n% end\n"),
+        shorter=_ends_of_words(2, {2}),
+    ),
+    "evt2": Case(
+        suffix=".raw",
+        recordings=_recordings(largest=2**11 - 1, last_us=2**34 - 1, first_us=0, least=0, without_y=None),
+        keeps_size=True,
+        beginnings=(b"", b"% evt 2.0\n", b"% evt 2.0\n% geometry 9x9\n% end\n"),
+        shorter=_ends_of_words(4, {0, 1}),
+    ),
+    "evt21": Case(
+        suffix=".raw",
+        recordings=_recordings(largest=2**11 - 1, last_us=2**34 - 1, first_us=0, least=0, without_y=None),
+        keeps_size=True,
+        beginnings=(b"", b"% evt 2.1\n", b"% evt 2.1\n% geometry 9x9\n% end\n"),
+        shorter=_ends_of_words(8, {0, 1}),
+    ),
+    "es": Case(
+        suffix=".es",
+        recordings=_recordings(largest=2**15 - 1, last_us=2**18, first_us=0, least=0, without_y=None),
+        keeps_size=True,
+        beginnings=(b"", b"Event Stream\x02\0\0\x01\x09\0\x09\0", b"Event Stream\x02\0\0\x01\x09\0\x09\0\xff\xfe\x02\0\0\0\0"),
+        shorter=_ends_of_es_events,
     ),
 }
 
