@@ -169,6 +169,17 @@ class FileDataset(FolderDataset):
                 raise EventZooError(f"{path}: the recording holds no events")
 
 
+def label_of(sample: Sample) -> int:
+    """The label of a sample that needs one, whether or not it has boxes as well.
+
+    Raises:
+        EventZooError: It has none.
+    """
+    if sample.label is None:
+        raise EventZooError(f"sample {sample.key} has no label, which a dataset with one object a recording needs")
+    return sample.label
+
+
 def held_out(number: int) -> bool:
     """Whether a training recording belongs to the validation split where a dataset publishes none: every fifth by its number."""
     return number % 5 == 0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventzoo.data.boxes import Boxes
-from eventzoo.data.dataset import FileDataset, Sample, Split, held_out
+from eventzoo.data.dataset import FileDataset, Sample, Split, held_out, label_of
 from eventzoo.errors import EventFileError, EventZooError
 from eventzoo.events import Events
 from eventzoo.io import read, write
@@ -207,9 +207,7 @@ class NCaltech101(FileDataset):
         """Write recordings with labels, and for those with a box its annotation, in whole pixels. As `FolderDataset.export`."""
         numbers = {name: (number for number in count(1) if _split_of(number) == split) for name in cls.classes}
         for sample in recordings:
-            if sample.label is None:
-                raise EventZooError(f"sample {sample.key} has no label: NCaltech101 keeps one object a recording")
-            name = cls.classes[sample.label]
+            name = cls.classes[label_of(sample)]
             path = root / _EVENTS_FOLDER / name / f"image_{next(numbers[name]):04d}.bin"
             path.parent.mkdir(parents=True, exist_ok=True)
             write(path, sample.events)

@@ -1,11 +1,12 @@
 """N-MNIST: handwritten digits shown to an event camera that moves in three saccades."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from eventzoo.data.dataset import FileDataset, held_out
+from eventzoo.data.dataset import FileDataset, Sample, Split, held_out, label_of, numbers
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
-from eventzoo.io import read
+from eventzoo.io import read, write
 
 
 class NMNIST(FileDataset):
@@ -41,3 +42,11 @@ class NMNIST(FileDataset):
 
     def _read(self, path: Path) -> Events:
         return read(path, sensor_size=self.sensor_size)
+
+    @classmethod
+    def export(cls, root: Path, split: Split, recordings: Iterable[Sample]) -> None:
+        """Write recordings as `<digit>/<id>.bin`. As `FolderDataset.export`."""
+        for number, sample in zip(numbers(split), recordings, strict=False):
+            folder = root / ("Test" if split == "test" else "Train") / cls.classes[label_of(sample)]
+            folder.mkdir(parents=True, exist_ok=True)
+            write(folder / f"{number:05d}.bin", sample.events)
