@@ -26,9 +26,9 @@ def test_every_part_is_the_class_of_its_name(group):
 def test_unknown_names_get_near_misses_and_where_it_was_looked():
     with pytest.raises(UnknownPartError) as caught:
         registry.get("datasets", "N-MNIST")
-    assert str(caught.value) == (
-        "no dataset named 'N-MNIST'. Did you mean NMNIST? Registered: MovingShapes, NCars, NMNIST "
-        "(searched the entry points eventzoo.datasets of eventzoo)."
+    assert str(caught.value).startswith("no dataset named 'N-MNIST'. Did you mean NMNIST")
+    assert str(caught.value).endswith(
+        f"? Registered: {', '.join(registry.entries('datasets'))} (searched the entry points eventzoo.datasets of eventzoo)."
     )
     with pytest.raises(AttributeError, match="Did you mean AEGNN"):
         eventzoo.backbones.AEGN  # noqa: B018
