@@ -4,6 +4,7 @@ import copy
 import functools
 import pickle
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,6 +114,11 @@ def samples(draw, boxes=False):
 def test_none_is_forgotten():
     public = {name for name in transforms.__all__ if isinstance(getattr(transforms, name), type)}
     assert {name for name, _, _ in EXAMPLES} == public - {"EventTransform", "EventMix"}
+
+
+def test_the_documentation_names_all():
+    page = (Path(__file__).parents[2] / "docs" / "transforms.md").read_text(encoding="utf-8")
+    assert [name for name, _, _ in EXAMPLES if f"`{name}`" not in page] == []
 
 
 def contents(sample):

@@ -36,7 +36,11 @@ class RandomHorizontalFlip(EventTransform):
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample, mirrored or not."""
-        return _linear(sample, np.diag([-1.0, 1.0])) if tossed(self.probability, rng) else sample
+        if not tossed(self.probability, rng):
+            return sample
+        events, width = sample.events, sample.events.sensor_size[0]
+        mirrored = Events(width - 1 - events.x, events.y, events.t, events.p, events.sensor_size, trusted=True)
+        return replace(sample, events=mirrored, boxes=_mirrored(sample.boxes, 0, events.sensor_size))
 
 
 class RandomVerticalFlip(EventTransform):
@@ -52,7 +56,11 @@ class RandomVerticalFlip(EventTransform):
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample, mirrored or not."""
-        return _linear(sample, np.diag([1.0, -1.0])) if tossed(self.probability, rng) else sample
+        if not tossed(self.probability, rng):
+            return sample
+        events, height = sample.events, sample.events.sensor_size[1]
+        mirrored = Events(events.x, height - 1 - events.y, events.t, events.p, events.sensor_size, trusted=True)
+        return replace(sample, events=mirrored, boxes=_mirrored(sample.boxes, 1, events.sensor_size))
 
 
 class RandomShift(EventTransform):
@@ -202,6 +210,15 @@ def _room(sample: Sample, size: tuple[int, int]) -> tuple[int, int]:
     if columns > width or rows > height:
         raise EventZooError(f"sample {sample.key} is {width}×{height} pixels, too small for a crop of {columns}×{rows}")
     return width - columns, height - rows
+
+
+def _mirrored(boxes: Boxes | None, axis: int, sensor_size: tuple[int, int]) -> Boxes | None:
+    """The boxes with left and right (axis 0) or top and bottom (axis 1) exchanged."""
+    if boxes is None:
+        return None
+    xyxy = boxes.xyxy.astype(np.float64)
+    xyxy[:, [axis, axis + 2]] = sensor_size[axis] - xyxy[:, [axis + 2, axis]]
+    return on_sensor(_with_edges(boxes, xyxy), sensor_size)
 
 
 def _linear(sample: Sample, matrix: NDArray[np.float64]) -> Sample:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventzoo.data.dataset import Sample
-from eventzoo.data.transforms.base import EventTransform, in_time_order, merged, positive, share, tossed
+from eventzoo.data.transforms.base import EventTransform, merged, positive, share, tossed
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 
@@ -116,10 +116,10 @@ def _negated(events: Events, chosen: NDArray[np.bool_] | np.bool_) -> Events:
 
 
 def _poisson(rate: float, events: Events, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Times of a Poisson process of `rate` a second, from the first event to the last; none without events."""
+    """Times of a Poisson process of `rate` a second in order, from the first event to the last; none without events."""
     if not len(events):
         return np.empty(0, np.int64)
-    return rng.integers(events.t[0], events.t[-1], rng.poisson(rate * events.duration * 1e-6), endpoint=True)
+    return np.sort(rng.integers(events.t[0], events.t[-1], rng.poisson(rate * events.duration * 1e-6), endpoint=True))
 
 
 def _anywhere(
@@ -133,4 +133,4 @@ def _anywhere(
 
 def _with(events: Events, x: NDArray[np.int16], y: NDArray[np.int16], p: NDArray[np.bool_], t: NDArray[np.int64]) -> Events:
     """The events and noise, in time order."""
-    return merged(events, in_time_order(x, y, t, p, events.sensor_size))
+    return merged(events, Events(x, y, t, p, events.sensor_size, trusted=True))
