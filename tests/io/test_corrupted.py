@@ -46,7 +46,7 @@ def shorter_files(raw, count, case):
         start = len(raw) - count * case.record_bytes
         return {start + number * case.record_bytes: number for number in range(count) if start + number}
     if case.header_lines is None:
-        return {}
+        return case.shorter(raw)
     ends = [0] * (not case.header_lines) + [at + 1 for at, byte in enumerate(raw) if byte == ord("\n")]
     lines = dict(enumerate(ends[max(0, case.header_lines - 1) :]))
     unended = {end - 1: number for number, end in lines.items() if number}  # its last line has no line's end, and is whole
