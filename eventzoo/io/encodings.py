@@ -39,6 +39,7 @@ ENCODINGS: Mapping[str, Encoding] = {
     "xytp": Encoding((".txt",), "eventzoo.io.formats.text", "XYTP"),
     "csv": Encoding((".csv",), "eventzoo.io.formats.text", "CSV"),
     "mat": Encoding((".mat",), "eventzoo.io.formats.matlab"),
+    "hdf5": Encoding((".h5", ".hdf5"), "eventzoo.io.formats.hdf5"),
     "evt3": Encoding((".raw",), "eventzoo.io.formats.evt3"),
     "evt2": Encoding((".raw",), "eventzoo.io.formats.evt2", "EVT2"),
     "evt21": Encoding((".raw",), "eventzoo.io.formats.evt2", "EVT21"),

@@ -171,7 +171,7 @@ def test_time_that_runs_backwards_is_refused_or_sorted(tmp_path, block_events, s
 def test_files_that_do_not_fit_into_memory(tmp_path, monkeypatch, case, encoding):
     path = tmp_path / f"a{case.suffix}"
     write(path, EVENTS, encoding=encoding)
-    monkeypatch.setattr("eventzoo.io.recording.Columns.allocate", lambda length: np.empty((length, 2**50)))
+    monkeypatch.setattr("eventzoo.io.recording.Columns.allocate", lambda length: np.empty((length, 2**43)))
     with pytest.raises(EventFileError, match="do not fit into memory; read_windows reads it piece by piece"):
         read(path)
 

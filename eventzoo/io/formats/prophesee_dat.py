@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from eventzoo.errors import EventFileError
 from eventzoo.events import Events
 from eventzoo.io import recording as blocks
+from eventzoo.io.clock import unwrap
 from eventzoo.io.recording import Columns, FileFormat, Records, refuse
 
 _RECORD_BYTES = 8
@@ -76,7 +77,7 @@ class _DatRecording:
             return 0
         columns = into.part(0, len(words) // 2)
         if _decode(words, *columns, self._last) or self._wraps:
-            self._wraps = _unwrap(columns.t, self._last, self._wraps)
+            self._wraps = unwrap(columns.t, self._last, self._wraps)
         self._last = int(words[-2])
         return len(columns.t)
 
@@ -133,20 +134,6 @@ def _decode(words: NDArray[np.uint32], x: Any, y: Any, t: Any, p: Any, last: int
     for i in range(1, len(t)):
         falls |= t[i] < t[i - 1]
     return falls
-
-
-@numba.njit(cache=True, nogil=True)
-def _unwrap(t: Any, last: int, wraps: int) -> int:
-    """Add 2**32 µs for each restart of the counter, in place; the number of restarts so far."""
-    for i in range(len(t)):
-        rise = t[i] - last
-        last = t[i]
-        if rise < -(_WRAP >> 1):
-            wraps += 1
-        elif wraps and rise > _WRAP >> 1:
-            wraps -= 1
-        t[i] += wraps * _WRAP
-    return wraps
 
 
 def _write(path: Path, file: BinaryIO, events: Events) -> None:
