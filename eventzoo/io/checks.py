@@ -87,8 +87,7 @@ class Checks:
 
 def checked_blocks(recording: Recording, checks: Checks) -> Iterator[Columns]:
     """The checked blocks of a recording, each valid until the next one is asked for."""
-    most = recording.max_events
-    columns = Columns.allocate(blocks.BLOCK_EVENTS if most is None else min(blocks.BLOCK_EVENTS, most))
+    columns = Columns.allocate(blocks.BLOCK_EVENTS)  # not less for a small file: to count its events may need a pass over it
     while found := recording.decode(columns):
         block = columns.part(0, found)
         checks.check(block)
