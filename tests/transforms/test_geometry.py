@@ -17,6 +17,7 @@ from eventzoo.data.transforms import (
     RandomShift,
     RandomVerticalFlip,
     Resize,
+    sensor_size_after,
 )
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
@@ -150,6 +151,15 @@ def test_resize_keeps_every_event_where_its_centre_goes(make_events, old, new):
     assert resized.sensor_size == new
     assert pixels(resized) == expected
     assert (resized.t == sample.events.t).all()
+
+
+def test_the_sensor_after_transforms():
+    transforms = [RandomShift(3), CentreCrop((30, 20)), RandomHorizontalFlip(), Resize((15, 10))]
+    assert sensor_size_after(transforms, (34, 34)) == (15, 10)
+    assert sensor_size_after(transforms[:3], (34, 34)) == (30, 20)
+    assert sensor_size_after([], (34, 34)) == (34, 34)
+    with pytest.raises(EventZooError, match="too small for a crop"):
+        sensor_size_after(transforms, (20, 20))
 
 
 def test_resize_to_half_is_pooling(sample):

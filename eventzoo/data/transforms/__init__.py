@@ -1,6 +1,6 @@
 """Transforms: functions from a sample to a sample, whose only source of chance is the generator they are given."""
 
-from eventzoo.data.transforms.base import EventTransform, apply
+from eventzoo.data.transforms.base import EventTransform, apply, sensor_size_after
 from eventzoo.data.transforms.composition import RandomApply, RandomChoice
 from eventzoo.data.transforms.dropping import ChunkDrop, EventDrop, RandomErasing, TimeDrop
 from eventzoo.data.transforms.geometry import (
@@ -58,6 +58,7 @@ __all__ = [
     "WindowByCount",
     "WindowByTime",
     "apply",
+    "sensor_size_after",
 ]
 
 for _name in __all__:

@@ -41,6 +41,12 @@ def apply(transforms: Sequence[EventTransform], sample: Sample, rng: np.random.G
     return sample
 
 
+def sensor_size_after(transforms: Sequence[EventTransform], sensor_size: tuple[int, int]) -> tuple[int, int]:
+    """`(width, height)` of the sensor on which a sample's events are after the transforms, of which crops and `Resize` change it."""
+    nothing = Sample(Events.empty(sensor_size), 0, "nothing")
+    return apply(transforms, nothing, np.random.default_rng(0)).events.sensor_size
+
+
 def take(events: Events, kept: NDArray[np.int64] | NDArray[np.bool_]) -> Events:
     """Events at ascending indices, or where a mask is True."""
     return Events(events.x[kept], events.y[kept], events.t[kept], events.p[kept], events.sensor_size, trusted=True)

@@ -48,6 +48,8 @@ class TonicTransform(EventTransform):
         """The sample with the events that Tonic's transform yields."""
         if sample.boxes is not None:
             raise EventZooError(f"sample {sample.key} has boxes, which Tonic's {self.name} would not move: use eventzoo's own transforms")
+        if not len(sample.events):
+            return sample  # which several of Tonic's cannot stand
         seed = int(rng.integers(2**32)) if self.random else 0
         transform = self._transform(sample.events.sensor_size)
         with _GLOBAL_STATE:
