@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventzoo.data.boxes import Boxes
-from eventzoo.data.dataset import FileDataset, Sample, Split, held_out, label_of
+from eventzoo.data.dataset import FileDataset, Sample, Split, held_out, label_of, split_of
 from eventzoo.errors import EventFileError, EventZooError
 from eventzoo.events import Events
 from eventzoo.io import read, write
@@ -121,7 +121,7 @@ class NCaltech101(FileDataset):
             (self._label(path), _number(path), path) for path in self.root.glob(f"{_EVENTS_FOLDER}/*/*.bin") if self._used(path)
         )
         if self.split_files is None:
-            return [(path, label) for label, number, path in numbered if _split_of(number) == self.split]
+            return [(path, label) for label, number, path in numbered if split_of(number) == self.split]
         listed = self._listed(self.split_files, {path for _, _, path in numbered})
         return [(path, label) for label, _, path in numbered if path in listed]
 
@@ -205,7 +205,7 @@ class NCaltech101(FileDataset):
     @classmethod
     def export(cls, root: Path, split: Split, recordings: Iterable[Sample]) -> None:
         """Write recordings with labels, and for those with a box its annotation, in whole pixels. As `FolderDataset.export`."""
-        numbers = {name: (number for number in count(1) if _split_of(number) == split) for name in cls.classes}
+        numbers = {name: (number for number in count(1) if split_of(number) == split) for name in cls.classes}
         for sample in recordings:
             name = cls.classes[label_of(sample)]
             path = root / _EVENTS_FOLDER / name / f"image_{next(numbers[name]):04d}.bin"
@@ -220,12 +220,6 @@ def _number(path: Path) -> int:
     if not name:
         raise EventZooError(f"{path}: N-Caltech101's recordings are called image_<number>.bin; remove or rename this file")
     return int(name[1])
-
-
-def _split_of(number: int) -> Split:
-    if number % 10 == 0:
-        return "test"
-    return "val" if number % 5 == 0 else "train"
 
 
 def _rows(file: Path) -> Iterator[tuple[str, str]]:
