@@ -12,7 +12,7 @@ from eventzoo.data.dataset import EventDataset
 from eventzoo.data.pipeline import Pipeline
 from eventzoo.data.preparing import default_root, find_store, prepare
 from eventzoo.data.representation import Representation
-from eventzoo.data.transforms import EventTransform
+from eventzoo.data.transforms import EventMix, EventTransform
 from eventzoo.errors import EventZooError
 
 Stage = Literal["train", "val", "test", "predict"]
@@ -30,6 +30,7 @@ class EventDataModule(LightningDataModule):
         representation: What the backbone is given.
         train_transforms: Transforms of training samples, in this order.
         eval_transforms: Transforms of validation and test samples; they become part of the saved model.
+        mix: Mixes training samples with each other, after their transforms.
         batch_size: Samples a step.
         num_workers: Processes that prepare samples; 0 prepares them in the training process.
         seed: Seed of the order and of the transforms.
@@ -46,6 +47,7 @@ class EventDataModule(LightningDataModule):
         representation: Representation,  # type: ignore[type-arg]  # any; jsonargparse cannot resolve Representation[Any]
         train_transforms: list[EventTransform] | None = None,
         eval_transforms: list[EventTransform] | None = None,
+        mix: EventMix | None = None,
         batch_size: int = 32,
         num_workers: int = 0,
         seed: int = 0,
@@ -61,6 +63,7 @@ class EventDataModule(LightningDataModule):
         self.dataset, self.representation = dataset, representation
         self.train_transforms, self.eval_transforms = train_transforms or [], eval_transforms or []
         self.batch_size, self.num_workers, self.seed, self.realisations = batch_size, num_workers, seed, realisations
+        self.mix = mix
         self.store = default_root() if store is None else Path(store)
         self.build_store = build_store
 
@@ -80,7 +83,7 @@ class EventDataModule(LightningDataModule):
             return Pipeline(self.dataset, self.eval_transforms, self.representation, self.seed)
         dataset = self.dataset.at_split(stage)
         if stage == "train":
-            return Pipeline(dataset, self.train_transforms, self.representation, self.seed, self.realisations)
+            return Pipeline(dataset, self.train_transforms, self.representation, self.seed, self.realisations, self.mix)
         return Pipeline(dataset, self.eval_transforms, self.representation, self.seed)
 
     def prepare_data(self) -> None:

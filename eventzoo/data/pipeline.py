@@ -13,7 +13,7 @@ from eventzoo.data.boxes import Boxes
 from eventzoo.data.dataset import EventDataset, Sample
 from eventzoo.data.representation import Representation
 from eventzoo.data.store import Store
-from eventzoo.data.transforms import EventTransform, apply
+from eventzoo.data.transforms import EventMix, EventTransform, apply
 from eventzoo.events import Events
 
 _UNUSED = np.random.default_rng(0)  # for transforms that do not draw
@@ -24,7 +24,8 @@ class EventBatch(NamedTuple):
 
     Attributes:
         inputs: The batch as the representation collates it.
-        targets: Labels, int64 `[B]`; in detection, the `Boxes` of each sample, a tuple of `B`.
+        targets: Labels, int64 `[B]`, or where samples are mixed, shares of the classes, float32 `[B, num_classes]`; in
+            detection, the `Boxes` of each sample, a tuple of `B`.
         keys: Name of each sample.
     """
 
@@ -33,11 +34,22 @@ class EventBatch(NamedTuple):
     keys: list[str]
 
 
+class Mixture(NamedTuple):
+    """The answer to a mixed sample: its label, the other one's, and the other one's share."""
+
+    label: int
+    other: int
+    share: float
+
+
+Target = int | Mixture | Boxes
+
+
 class Example(NamedTuple):
     """One sample as the representation gives it, with its answer."""
 
     value: Any
-    target: int | Boxes
+    target: Target
     key: str
 
 
@@ -55,6 +67,7 @@ class Pipeline(Dataset[Example]):
         representation: What the backbone is given.
         seed: Seed of the transforms' chances.
         realisations: Epoch e is drawn as epoch `e % realisations`; None: every epoch is drawn anew.
+        mix: Mixes a sample, after its transforms, with another one after its.
 
     Attributes:
         store: Prepared samples to read; None to build each of them.
@@ -67,11 +80,12 @@ class Pipeline(Dataset[Example]):
         representation: Representation[Any],
         seed: int = 0,
         realisations: int | None = None,
+        mix: EventMix | None = None,
     ) -> None:
         first_random = next((at for at, transform in enumerate(transforms) if transform.random), None)
-        self.dataset, self.representation, self.seed = dataset, representation, seed
+        self.dataset, self.representation, self.seed, self.mix = dataset, representation, seed, mix
         self.fixed, self.random = list(transforms[:first_random]), [] if first_random is None else list(transforms[first_random:])
-        self.realisations = realisations if self.random else 1
+        self.realisations = realisations if self.random or mix else 1
         self.store: Store | None = None
 
     def __len__(self) -> int:
@@ -106,8 +120,19 @@ class Pipeline(Dataset[Example]):
     def collate(self, examples: list[Example]) -> EventBatch:
         """One batch of several examples."""
         values, targets, keys = zip(*examples, strict=True)
-        labels = targets if isinstance(targets[0], Boxes) else torch.tensor(targets)
-        return EventBatch(self.representation.collate(list(values)), labels, list(keys))
+        return EventBatch(self.representation.collate(list(values)), self._collate_targets(targets), list(keys))
+
+    def _collate_targets(self, targets: Sequence[Target]) -> Tensor | Sequence[Boxes]:
+        if isinstance(targets[0], Boxes):
+            return targets  # type: ignore[return-value]  # a dataset's samples are all of one kind
+        if not any(isinstance(target, Mixture) for target in targets):
+            return torch.tensor(targets)
+        shares = torch.zeros(len(targets), len(self.dataset.classes))
+        for row, target in zip(shares, targets, strict=True):
+            label, other, share = target if isinstance(target, Mixture) else (target, target, 0.0)
+            row[label] += 1 - share
+            row[other] += share
+        return shares
 
     def _fixed_sample(self, index: int) -> Sample:
         if self.store is not None and self.realisations is None:
@@ -116,10 +141,16 @@ class Pipeline(Dataset[Example]):
 
     def _example(self, epoch: int, index: int) -> Example:
         sample = self._fixed_sample(index)
-        if self.random:
+        if self.random or self.mix:
             name = int.from_bytes(hashlib.blake2b(sample.key.encode(), digest_size=8).digest(), "little")
-            sample = apply(self.random, sample, np.random.default_rng([self.seed, epoch, name]))
-        return Example(self.representation(sample.events), sample.target, sample.key)
+            rng = np.random.default_rng([self.seed, epoch, name])
+            sample = apply(self.random, sample, rng)
+            if self.mix is not None and self.mix.applies(rng):
+                sample = self.mix(sample, apply(self.random, self._fixed_sample(int(rng.integers(len(self)))), rng), rng)
+        target: Target = sample.target
+        if sample.mixed_with is not None and isinstance(target, int):
+            target = Mixture(target, *sample.mixed_with)
+        return Example(self.representation(sample.events), target, sample.key)
 
 
 def _sample_tensors(sample: Sample) -> dict[str, Tensor]:
@@ -131,20 +162,28 @@ def _sample_tensors(sample: Sample) -> dict[str, Tensor]:
 def _sample(tensors: Mapping[str, Tensor]) -> Sample:
     x, y, t, p = (tensors[name].numpy() for name in ("x", "y", "t", "p"))
     width, height = tensors["sensor_size"].tolist()
-    target = _target(tensors)
-    label, boxes = (None, target) if isinstance(target, Boxes) else (target, None)
+    label, boxes = (int(tensors["label"]), None) if "label" in tensors else (None, _boxes(tensors))
     return Sample(Events(x, y, t, p, (width, height), trusted=True), label, _text(tensors["key"]), boxes)
 
 
-def _target_tensors(target: int | Boxes) -> dict[str, Tensor]:
+def _target_tensors(target: Target) -> dict[str, Tensor]:
     if isinstance(target, Boxes):
         return {f"boxes.{name}": torch.tensor(getattr(target, name)) for name in ("xyxy", "class_ids", "t")}
+    if isinstance(target, Mixture):
+        return {"mixture": torch.tensor(target, dtype=torch.float64)}
     return {"label": torch.tensor(target)}
 
 
-def _target(tensors: Mapping[str, Tensor]) -> int | Boxes:
+def _target(tensors: Mapping[str, Tensor]) -> Target:
     if "label" in tensors:
         return int(tensors["label"])
+    if "mixture" in tensors:
+        label, other, share = tensors["mixture"].tolist()
+        return Mixture(int(label), int(other), share)
+    return _boxes(tensors)
+
+
+def _boxes(tensors: Mapping[str, Tensor]) -> Boxes:
     return Boxes(*(tensors[f"boxes.{name}"].numpy() for name in ("xyxy", "class_ids", "t")), trusted=True)
 
 

@@ -34,9 +34,16 @@ def provenance(pipeline: Pipeline) -> dict[str, Any]:
         "files": files_digest(pipeline.dataset.source_files()),
         "transforms": [spec_of(transform) for transform in transforms],
         "representation": spec_of(pipeline.representation) if whole else None,
-        "chance": {"seed": pipeline.seed, "realisations": pipeline.realisations} if whole and pipeline.random else None,
+        "chance": _chance(pipeline) if whole else None,
         "code": {"eventzoo": _own_code(), **_code_of({type(part).__module__ for part in _with_nested(parts)})},
     }
+
+
+def _chance(pipeline: Pipeline) -> dict[str, Any] | None:
+    if not (pipeline.random or pipeline.mix):
+        return None
+    mix = None if pipeline.mix is None else spec_of(pipeline.mix)
+    return {"seed": pipeline.seed, "realisations": pipeline.realisations, "mix": mix}
 
 
 def staleness(manifest: Mapping[str, Any]) -> str | None:
