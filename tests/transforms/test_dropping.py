@@ -35,7 +35,7 @@ def test_each_event_is_dropped_with_the_probability(sample):
     assert len(dropped(EventDrop(1), sample, 0)) == 300
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 99), fraction=st.floats(0, 1))
 def test_a_stretch_of_time_is_dropped(sample, seed, fraction):
     t, duration = sample.events.t, sample.events.duration
@@ -44,14 +44,14 @@ def test_a_stretch_of_time_is_dropped(sample, seed, fraction):
     assert dropped(TimeDrop(fraction), sample, seed).tolist() == expected
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 99))
 def test_runs_of_events_are_dropped(sample, seed):
     expected = np.flatnonzero(in_chunks(300, 3, 40, np.random.default_rng(seed)))
     assert np.array_equal(dropped(ChunkDrop(3, 40), sample, seed), expected)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 99))
 def test_a_rectangle_is_erased(sample, seed):
     missing = dropped(RandomErasing(20, 10, 1), sample, seed)

@@ -178,7 +178,7 @@ def test_written_down_and_made_again(name, args, random, make_events):
     ("name", "args", "message"),
     [
         ("WindowByCount", {"count": 0}, "count must be at least 1, not 0"),
-        ("WindowByCount", {"count": 3, "position": "centre"}, "position"),
+        ("WindowByCount", {"count": 3, "position": "centre"}, "a position is start, middle, end, random, not 'centre'"),
         ("WindowByTime", {"duration": -1}, "duration must be at least 1, not -1"),
         ("RandomSubsample", {"count": 0}, "count must be at least 1"),
         ("EvenSubsample", {"count": 0}, "count must be at least 1"),
@@ -211,7 +211,7 @@ def test_written_down_and_made_again(name, args, random, make_events):
     ],
 )
 def test_nonsense_is_refused_in_words(name, args, message):
-    with pytest.raises(EventZooError, match=re.escape(message)):
+    with pytest.raises(EventZooError, match=f"^{name}: .*{re.escape(message)}"):
         getattr(transforms, name)(**args)
 
 

@@ -68,7 +68,7 @@ def test_worked_examples_about_the_centre(transform, drawn, before, after):
     assert pixels(transform(at(*before), Fixed(*drawn)).events) == after
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 99), size=st.tuples(st.integers(2, 40), st.integers(2, 40)))
 def test_rotation_moves_each_pixel_to_the_nearest(make_events, seed, size):
     sample = Sample(make_events(60, size, seed), 0, "a")
@@ -84,7 +84,7 @@ def test_rotation_moves_each_pixel_to_the_nearest(make_events, seed, size):
     assert pixels(turned) == expected
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 99))
 def test_no_turn_and_no_scaling_change_nothing(sample, seed):
     assert RandomScale(1, 1)(sample, np.random.default_rng(seed)).events == sample.events
@@ -101,7 +101,7 @@ def test_shift_moves_all_events_alike_and_drops_what_leaves(sample, furthest, se
     assert pixels(shifted) == [(x, y) for x, y in moved if 0 <= x < 34 and 0 <= y < 34]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(size=st.tuples(st.integers(1, 40), st.integers(1, 40)), seed=st.integers(0, 9))
 def test_flips_mirror_and_twice_is_nothing(make_events, size, seed):
     sample = Sample(make_events(20, size, seed), 0, "a")
@@ -142,7 +142,7 @@ def test_crops_larger_than_the_sensor_are_refused(crop):
         crop(at(3, 3), np.random.default_rng(0))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(old=st.tuples(st.integers(1, 40), st.integers(1, 40)), new=st.tuples(st.integers(1, 40), st.integers(1, 40)))
 def test_resize_keeps_every_event_where_its_centre_goes(make_events, old, new):
     sample = Sample(make_events(30, old), 0, "a")

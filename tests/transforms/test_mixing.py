@@ -122,9 +122,9 @@ def test_what_does_not_go_together_is_refused(pair, make_events):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({"mode": "blend"}, "modes of mixing are cut, time, random, not 'blend'"),
-        ({"alpha": 0.0}, "alpha must"),
-        ({"probability": 2.0}, "probab"),
+        ({"mode": "blend"}, "EventMix: modes are cut, time, random, not 'blend'"),
+        ({"alpha": 0.0}, "EventMix: alpha must"),
+        ({"probability": 2.0}, "EventMix: probab"),
     ],
 )
 def test_nonsense_is_refused(args, message):

@@ -20,7 +20,7 @@ def rows(events):
     return list(zip(events.x.tolist(), events.y.tolist(), events.t.tolist(), events.p.tolist(), strict=True))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(count=st.integers(1, 250), seed=st.integers(0, 99), kind=st.sampled_from([RandomSubsample, TemporalSubsample]))
 def test_random_subsamples_keep_distinct_events_in_order(sample, count, seed, kind):
     events = kind(count)(sample, np.random.default_rng(seed)).events
@@ -36,7 +36,7 @@ def test_every_event_is_equally_likely(sample):
     assert abs(taken - 200).max() < 5 * np.sqrt(2000 * 0.1 * 0.9)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(count=st.integers(1, 250))
 def test_even_subsample_is_deterministic_and_reaches_both_ends(sample, count):
     events = EvenSubsample(count)(sample, np.random.default_rng(0)).events

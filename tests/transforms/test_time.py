@@ -49,7 +49,7 @@ def test_scaling_of_time(factor, times, boxes):
     assert result.boxes.t.tolist() == boxes
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 99), std=st.sampled_from([0.1, 30.0, 1e9]))
 def test_jitter_moves_each_event_and_sorts_stably(seed, std):
     times = np.sort(np.random.default_rng(seed).integers(0, 1000, 50)) + 10**9
@@ -76,7 +76,7 @@ def test_boxes_are_warped_with_the_events_before_them(before, after):
     assert result.boxes.t.tolist() == [after]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 99), total=st.integers(1, 60), chunks=st.integers(1, 4), longest=st.integers(1, 80))
 def test_chunks_are_runs_of_events(seed, total, chunks, longest):
     rng = np.random.default_rng(seed)
@@ -85,7 +85,7 @@ def test_chunks_are_runs_of_events(seed, total, chunks, longest):
     assert in_chunks(total, chunks, longest, np.random.default_rng(seed)).tolist() == expected
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 99))
 def test_chunk_warp_changes_gaps_inside_runs_alone(seed):
     sample = recording(np.arange(40) * 100)

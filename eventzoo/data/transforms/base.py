@@ -74,24 +74,24 @@ def on_sensor(boxes: Boxes, sensor_size: tuple[int, int]) -> Boxes:
     return boxes[np.flatnonzero(visible >= LEAST_VISIBLE * whole)].clipped(sensor_size)
 
 
-def positive(name: str, value: int) -> int:
-    """The value, refused where it is below 1."""
+def positive(owner: Part, name: str, value: int) -> int:
+    """The value, refused in the name of its owner where it is below 1."""
     if value < 1:
-        raise EventZooError(f"{name} must be at least 1, not {value}")
+        raise EventZooError(f"{type(owner).__name__}: {name} must be at least 1, not {value}")
     return value
 
 
-def share(name: str, value: float) -> float:
-    """The value, refused where it is not between 0 and 1."""
+def share(owner: Part, name: str, value: float) -> float:
+    """The value, refused in the name of its owner where it is not between 0 and 1."""
     if not 0 <= value <= 1:
-        raise EventZooError(f"{name} must be between 0 and 1, not {value}")
+        raise EventZooError(f"{type(owner).__name__}: {name} must be between 0 and 1, not {value}")
     return value
 
 
-def factors(low: float, high: float) -> tuple[float, float]:
-    """A range of factors, refused where it is not positive or upside down."""
+def factors(owner: Part, low: float, high: float) -> tuple[float, float]:
+    """A range of factors, refused in the name of its owner where it is not positive or upside down."""
     if not 0 < low <= high < np.inf:
-        raise EventZooError(f"factors must be positive, the lower first, not {low} and {high}")
+        raise EventZooError(f"{type(owner).__name__}: factors must be positive, the lower first, not {low} and {high}")
     return low, high
 
 

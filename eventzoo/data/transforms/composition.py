@@ -18,7 +18,7 @@ class RandomApply(EventTransform):
     """
 
     def __init__(self, transforms: list[EventTransform], probability: float = 0.5) -> None:
-        self.transforms, self.probability = _some(transforms), share("probability", probability)
+        self.transforms, self.probability = _some(self, transforms), share(self, "probability", probability)
         self.random = 0 < probability < 1 or any(transform.random for transform in transforms)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -34,14 +34,14 @@ class RandomChoice(EventTransform):
     """
 
     def __init__(self, transforms: list[EventTransform]) -> None:
-        self.transforms = _some(transforms)
+        self.transforms = _some(self, transforms)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample, transformed."""
         return self.transforms[int(rng.integers(len(self.transforms)))](sample, rng)
 
 
-def _some(transforms: list[EventTransform]) -> list[EventTransform]:
+def _some(owner: EventTransform, transforms: list[EventTransform]) -> list[EventTransform]:
     if not transforms:
-        raise EventZooError("transforms must name at least one transform")
+        raise EventZooError(f"{type(owner).__name__}: transforms must name at least one transform")
     return transforms

@@ -20,7 +20,7 @@ class EventDrop(EventTransform):
     """
 
     def __init__(self, probability: float) -> None:
-        self.probability = share("probability", probability)
+        self.probability = share(self, "probability", probability)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with fewer events."""
@@ -35,7 +35,7 @@ class TimeDrop(EventTransform):
     """
 
     def __init__(self, fraction: float) -> None:
-        self.fraction = share("fraction", fraction)
+        self.fraction = share(self, "fraction", fraction)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with fewer events."""
@@ -54,7 +54,7 @@ class ChunkDrop(EventTransform):
     """
 
     def __init__(self, chunks: int, longest: int) -> None:
-        self.chunks, self.longest = positive("chunks", chunks), positive("longest", longest)
+        self.chunks, self.longest = positive(self, "chunks", chunks), positive(self, "longest", longest)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with fewer events."""
@@ -74,9 +74,9 @@ class RandomErasing(EventTransform):
 
     def __init__(self, width: float, height: float, probability: float = 0.5) -> None:
         if not (width > 0 and height > 0):
-            raise EventZooError(f"the rectangle's largest sides must be positive, not {width} and {height}")
+            raise EventZooError(f"RandomErasing: the rectangle's largest sides must be positive, not {width} and {height}")
         self.width, self.height = width, height
-        self.probability = share("probability", probability)
+        self.probability = share(self, "probability", probability)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample, with a blind spot or not."""

@@ -31,7 +31,7 @@ class RandomHorizontalFlip(EventTransform):
     """
 
     def __init__(self, probability: float = 0.5) -> None:
-        self.probability = share("probability", probability)
+        self.probability = share(self, "probability", probability)
         self.random = 0 < probability < 1
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -51,7 +51,7 @@ class RandomVerticalFlip(EventTransform):
     """
 
     def __init__(self, probability: float = 0.5) -> None:
-        self.probability = share("probability", probability)
+        self.probability = share(self, "probability", probability)
         self.random = 0 < probability < 1
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -71,7 +71,7 @@ class RandomShift(EventTransform):
     """
 
     def __init__(self, pixels: int) -> None:
-        self.pixels = positive("pixels", pixels)
+        self.pixels = positive(self, "pixels", pixels)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample, moved."""
@@ -88,7 +88,7 @@ class RandomRotation(EventTransform):
 
     def __init__(self, degrees: float) -> None:
         if not 0 < degrees <= 180:
-            raise EventZooError(f"degrees must be above 0 and at most 180, not {degrees}")
+            raise EventZooError(f"RandomRotation: degrees must be above 0 and at most 180, not {degrees}")
         self.degrees = degrees
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -108,7 +108,7 @@ class RandomScale(EventTransform):
     """
 
     def __init__(self, low: float, high: float, each_axis: bool = False) -> None:
-        self.low, self.high = factors(low, high)
+        self.low, self.high = factors(self, low, high)
         self.each_axis = each_axis
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -130,7 +130,7 @@ class RandomShear(EventTransform):
 
     def __init__(self, horizontal: float, vertical: float = 0.0) -> None:
         if not (0 <= horizontal < np.inf and 0 <= vertical < np.inf and horizontal + vertical > 0):
-            raise EventZooError(f"shears must not be negative, and one of them positive, not {horizontal} and {vertical}")
+            raise EventZooError(f"RandomShear: shears must not be negative, and one of them positive, not {horizontal} and {vertical}")
         self.horizontal, self.vertical = horizontal, vertical
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -149,7 +149,7 @@ class CentreCrop(EventTransform):
     random = False
 
     def __init__(self, size: tuple[int, int]) -> None:
-        self.size = _sensor_size(size)
+        self.size = _sensor_size(self, size)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:  # noqa: ARG002  # not needed here
         """The sample, on a smaller sensor."""
@@ -165,7 +165,7 @@ class RandomCrop(EventTransform):
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
-        self.size = _sensor_size(size)
+        self.size = _sensor_size(self, size)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample, on a smaller sensor."""
@@ -186,7 +186,7 @@ class Resize(EventTransform):
     random = False
 
     def __init__(self, sensor_size: tuple[int, int]) -> None:
-        self.sensor_size = _sensor_size(sensor_size)
+        self.sensor_size = _sensor_size(self, sensor_size)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:  # noqa: ARG002  # not needed here
         """The sample, on another sensor."""
@@ -200,8 +200,11 @@ class Resize(EventTransform):
         return replace(sample, events=Events(x, y, events.t, events.p, self.sensor_size, trusted=True), boxes=boxes)
 
 
-def _sensor_size(size: tuple[int, int]) -> tuple[int, int]:
-    return Events.empty(size).sensor_size  # which refuses what is no size
+def _sensor_size(owner: EventTransform, size: tuple[int, int]) -> tuple[int, int]:
+    try:
+        return Events.empty(size).sensor_size
+    except EventZooError as error:
+        raise EventZooError(f"{type(owner).__name__}: {error}") from error
 
 
 def _room(sample: Sample, size: tuple[int, int]) -> tuple[int, int]:

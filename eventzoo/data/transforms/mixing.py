@@ -43,10 +43,10 @@ class EventMix(Part):
 
     def __init__(self, mode: Mode = "random", probability: float = 0.5, alpha: float = 1.0) -> None:
         if mode not in get_args(Mode):
-            raise EventZooError(f"modes of mixing are {', '.join(get_args(Mode))}, not {mode!r}")
+            raise EventZooError(f"EventMix: modes are {', '.join(get_args(Mode))}, not {mode!r}")
         if not 0 < alpha < np.inf:
-            raise EventZooError(f"alpha must be positive, not {alpha}")
-        self.mode, self.probability, self.alpha = mode, share("probability", probability), alpha
+            raise EventZooError(f"EventMix: alpha must be positive, not {alpha}")
+        self.mode, self.probability, self.alpha = mode, share(self, "probability", probability), alpha
 
     def applies(self, rng: np.random.Generator) -> bool:
         """Whether the next sample is to be mixed: True with `probability`."""

@@ -19,7 +19,7 @@ class RandomPolarityFlip(EventTransform):
     """
 
     def __init__(self, probability: float = 0.5) -> None:
-        self.probability = share("probability", probability)
+        self.probability = share(self, "probability", probability)
         self.random = 0 < probability < 1
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -37,7 +37,7 @@ class PolarityNoise(EventTransform):
     """
 
     def __init__(self, probability: float) -> None:
-        self.probability = share("probability", probability)
+        self.probability = share(self, "probability", probability)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with other polarities."""
@@ -52,7 +52,7 @@ class ReplaceByNoise(EventTransform):
     """
 
     def __init__(self, probability: float) -> None:
-        self.probability = share("probability", probability)
+        self.probability = share(self, "probability", probability)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with as many events, some of them noise."""
@@ -71,7 +71,7 @@ class BackgroundNoise(EventTransform):
     """
 
     def __init__(self, rate: float) -> None:
-        self.rate = _rate(rate)
+        self.rate = _rate(self, rate)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with more events."""
@@ -90,7 +90,7 @@ class HotPixels(EventTransform):
     """
 
     def __init__(self, count: int, rate: float) -> None:
-        self.count, self.rate = positive("count", count), _rate(rate)
+        self.count, self.rate = positive(self, "count", count), _rate(self, rate)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with more events."""
@@ -105,9 +105,9 @@ class HotPixels(EventTransform):
         return replace(sample, events=_with(events, x[which], y[which], polarity[which], t))
 
 
-def _rate(rate: float) -> float:
+def _rate(owner: EventTransform, rate: float) -> float:
     if not 0 <= rate < np.inf:
-        raise EventZooError(f"a rate is a number of events a second, not negative; it is {rate}")
+        raise EventZooError(f"{type(owner).__name__}: a rate is a number of events a second, not negative; it is {rate}")
     return rate
 
 

@@ -18,7 +18,7 @@ class RandomSubsample(EventTransform):
     """
 
     def __init__(self, count: int) -> None:
-        self.count = positive("count", count)
+        self.count = positive(self, "count", count)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with fewer events."""
@@ -39,7 +39,7 @@ class EvenSubsample(EventTransform):
     random = False
 
     def __init__(self, count: int) -> None:
-        self.count = positive("count", count)
+        self.count = positive(self, "count", count)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:  # noqa: ARG002  # not needed here
         """The sample with fewer events."""
@@ -61,7 +61,7 @@ class EveryKth(EventTransform):
     random = False
 
     def __init__(self, k: int) -> None:
-        self.k = positive("k", k)
+        self.k = positive(self, "k", k)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:  # noqa: ARG002  # not needed here
         """The sample with fewer events."""
@@ -79,7 +79,7 @@ class TemporalSubsample(EventTransform):
     """
 
     def __init__(self, count: int) -> None:
-        self.count = positive("count", count)
+        self.count = positive(self, "count", count)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with fewer events."""
@@ -111,10 +111,10 @@ class LIFSubsample(EventTransform):
     random = False
 
     def __init__(self, count: int, h_x: float, h_y: float, h_t: float) -> None:
-        self.count = positive("count", count)
+        self.count = positive(self, "count", count)
         for name, value in (("h_x", h_x), ("h_y", h_y), ("h_t", h_t)):
             if not 0 < value <= 1:
-                raise EventZooError(f"{name} must be above 0 and at most 1, not {value}")
+                raise EventZooError(f"LIFSubsample: {name} must be above 0 and at most 1, not {value}")
         self.h_x, self.h_y, self.h_t = h_x, h_y, h_t
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:  # noqa: ARG002  # not needed here

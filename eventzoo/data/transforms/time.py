@@ -25,7 +25,7 @@ class RandomTimeReversal(EventTransform):
     """
 
     def __init__(self, probability: float = 0.5) -> None:
-        self.probability = share("probability", probability)
+        self.probability = share(self, "probability", probability)
         self.random = 0 < probability < 1
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -48,7 +48,7 @@ class RandomTimeScale(EventTransform):
     """
 
     def __init__(self, low: float, high: float) -> None:
-        self.low, self.high = factors(low, high)
+        self.low, self.high = factors(self, low, high)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample, faster or slower."""
@@ -74,7 +74,7 @@ class TimeJitter(EventTransform):
 
     def __init__(self, std: float) -> None:
         if not 0 < std < np.inf:
-            raise EventZooError(f"std must be a positive number of microseconds, not {std}")
+            raise EventZooError(f"TimeJitter: std must be a positive number of microseconds, not {std}")
         self.std = std
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -96,7 +96,7 @@ class TimeWarp(EventTransform):
     """
 
     def __init__(self, low: float, high: float) -> None:
-        self.low, self.high = factors(low, high)
+        self.low, self.high = factors(self, low, high)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with other times."""
@@ -117,8 +117,8 @@ class ChunkWarp(EventTransform):
     """
 
     def __init__(self, chunks: int, longest: int, low: float, high: float) -> None:
-        self.chunks, self.longest = positive("chunks", chunks), positive("longest", longest)
-        self.low, self.high = factors(low, high)
+        self.chunks, self.longest = positive(self, "chunks", chunks), positive(self, "longest", longest)
+        self.low, self.high = factors(self, low, high)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with other times."""

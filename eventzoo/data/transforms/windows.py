@@ -33,7 +33,7 @@ class WindowByCount(EventTransform):
     """
 
     def __init__(self, count: int, position: Position = "end") -> None:
-        self.count, self.position = positive("count", count), _checked(position)
+        self.count, self.position = positive(self, "count", count), _checked(self, position)
         self.random = position == "random"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -59,7 +59,7 @@ class WindowByTime(EventTransform):
     """
 
     def __init__(self, duration: int, position: Position = "end") -> None:
-        self.duration, self.position = positive("duration", duration), _checked(position)
+        self.duration, self.position = positive(self, "duration", duration), _checked(self, position)
         self.random = position == "random"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -72,9 +72,9 @@ class WindowByTime(EventTransform):
         return replace(sample, events=sample.events.between(start, min(start + self.duration, stop)))
 
 
-def _checked(position: Position) -> Position:
+def _checked(window: EventTransform, position: Position) -> Position:
     if position not in get_args(Position):
-        raise EventZooError(f"a window's position is {', '.join(get_args(Position))}, not {position!r}")
+        raise EventZooError(f"{type(window).__name__}: a position is {', '.join(get_args(Position))}, not {position!r}")
     return position
 
 
