@@ -19,7 +19,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from eventzoo import registry, shipped
-from eventzoo.data.datamodule import EventDataModule
+from eventzoo.data.datamodule import EventDataModule, Stage
+from eventzoo.data.preparing import find_store
 from eventzoo.errors import EventZooError, PluginError, PluginWarning
 from eventzoo.model import EventModel
 from eventzoo.plots import draw_predictions
@@ -130,6 +131,10 @@ class EventZooCLI(LightningCLI):
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         data = self.datamodule.dataset.at_split("train")
         print(f"{type(self.model.backbone).__name__}, {parameters:,} parameters, on {len(data):,} recordings of {type(data).__name__}")
+        stages: tuple[Stage, ...] = ("train", "val")
+        for stage in stages:
+            if store := find_store(self.datamodule.store, self.datamodule.pipeline(stage)):
+                print(f"{stage}: prepared in {store.folder}")
 
     def after_fit(self) -> None:
         """Save the best epoch's model, draw its predictions, and say where they are."""

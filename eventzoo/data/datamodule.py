@@ -88,9 +88,12 @@ class EventDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Build the stores that are missing, if `build_store` asks for it. Lightning calls this in one process only."""
-        if self.build_store and self.trainer is not None:
-            for stage in _STAGES[str(self.trainer.state.fn)]:
-                prepare(self.store, self.pipeline(stage), progress=True).raise_for_failures()
+        if self.build_store and self.trainer is not None and self.trainer.state.fn is not None:
+            for stage in _STAGES[str(self.trainer.state.fn.value)]:
+                result = prepare(self.store, self.pipeline(stage), progress=True)
+                result.raise_for_failures()
+                if result.built:
+                    print(f"{stage}: prepared in {result.folder}")
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled anew each epoch."""
