@@ -9,19 +9,22 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUM
     os.environ.setdefault(_name, "1")  # one core, unless the caller says otherwise; import this before torch, numpy and numba
 
 
-def race(title: str, contenders: Mapping[str, Callable[[], object]], rounds: int = 9) -> dict[str, float]:
+def race(title: str, contenders: Mapping[str, Callable[[], object]], rounds: int = 9, rehearse: bool = False) -> dict[str, float]:
     """Time every contender once a round, print a Markdown table, and return the medians in seconds.
 
     Args:
         title: What is timed.
         contenders: Functions by name; the first is the one that the others are compared with.
         rounds: Timed runs of each, after one that is not timed.
+        rehearse: Run each right before it is timed, so that nobody pays for memory that its predecessor gave back to the system.
     """
     for run in contenders.values():
         run()
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
+            if rehearse:
+                run()
             start = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - start)

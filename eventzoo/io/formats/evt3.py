@@ -49,7 +49,7 @@ class _State(NamedTuple):
         row: y; -1 before the first.
         base: x where the next vector begins.
         base_polarity: Of vectors.
-        pixels: Bits of the latest event or vector that are left.
+        pixels: Bits of the latest vector that are left.
         column: x of the first of them.
         polarity: Theirs.
     """
@@ -75,29 +75,31 @@ def _count(words: NDArray[np.uint16]) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _decode(words: NDArray[np.uint16], at: int, state: Any, x: Any, y: Any, t: Any, p: Any) -> tuple[int, int, _State]:
+def _decode(words: NDArray[np.uint16], at: Any, state: Any, x: Any, y: Any, t: Any, p: Any) -> Any:
     """Decode words; the state is a `_State`."""
     high, low, row, base, base_polarity, pixels, column, polarity = state
-    found = 0
+    known = row >= 0 and high >= 0
+    at, found, one = np.uint64(at), np.uint64(0), np.uint64(1)  # unsigned: see evt2
     while True:
-        while pixels and found < len(t):
+        while pixels and found < np.uint64(len(t)):
             if pixels & 1:
                 x[found], y[found], t[found], p[found] = column, row, high << 12 | low, polarity
-                found += 1
+                found += one
             pixels >>= 1
             column += 1
-        if at == len(words) or found == len(t):
+        if at == np.uint64(len(words)) or found == np.uint64(len(t)):
             break
         kind, value = words[at] >> 12, np.int64(words[at] & 0xFFF)
-        known = row >= 0 and high >= 0
         if kind == _EVENT:
-            pixels, column, polarity = np.int64(known), value & 0x7FF, value >> 11
+            if known:
+                x[found], y[found], t[found], p[found] = value & 0x7FF, row, high << 12 | low, value >> 11
+                found += one
         elif kind == _TIME_LOW:
             low = value
         elif kind == _ROW:
-            row = value & 0x7FF
+            row, known = value & 0x7FF, high >= 0
         elif kind == _TIME_HIGH:
-            high = _next_high(high, value)
+            high, known = _next_high(high, value), row >= 0
         elif kind == _BASE:
             base, base_polarity = value & 0x7FF, value >> 11
         elif kind in (_VECTOR_12, _VECTOR_8):
@@ -106,8 +108,8 @@ def _decode(words: NDArray[np.uint16], at: int, state: Any, x: Any, y: Any, t: A
             base = min(base + width, 0x800)  # the widest sensor's end: beyond it all is off the sensor
         elif kind not in (_TRIGGER, _OTHERS, _CONTINUED_4, _CONTINUED_12):
             break
-        at += 1
-    return found, at, _State(high, low, row, base, base_polarity, pixels, column, polarity)
+        at += one
+    return np.int64(found), np.int64(at), _State(high, low, row, base, base_polarity, pixels, column, polarity)
 
 
 @numba.njit(cache=True, nogil=True)
