@@ -95,6 +95,13 @@ def test_hot_pixels_are_few_and_of_one_polarity_each(make_events):
     assert {p for _, _, p in seen} == {0, 1}
 
 
+def test_hot_pixels_differ(make_events):
+    sample = Sample(make_events(2, (2, 2), duration=1_000_000), 1, "a")
+    for seed in range(10):
+        added = split(sample.events, HotPixels(4, 200.0)(sample, np.random.default_rng(seed)).events)
+        assert len(np.unique(added[:, :2], axis=0)) == 4
+
+
 def test_too_many_hot_pixels_are_refused(make_events):
     with pytest.raises(EventZooError, match="a sensor of 2×2 pixels cannot have 5 hot ones"):
         HotPixels(5, 1.0)(Sample(make_events(3, (2, 2)), 1, "a"), np.random.default_rng(0))
