@@ -2,7 +2,7 @@
 
     python tests/io/fuzz.py --files 20000 [--encodings dat evt3 ...] [--seed 0] [--first 0]
 
-File number n of an encoding depends on the seed and on n alone, so that a failure is repeated with `--first n --files 1`. The
+File number n of an encoding depends on the seed and on n alone, so that a failure is repeated with `--seed s --first n --files 1`. The
 files are read in a process of their own, which may crash or hang without taking the rest with it. Linux only.
 """
 
@@ -196,14 +196,14 @@ def fuzz(name: str, seed: int, first: int, files: int) -> Counter[str]:
             arguments = (name, seed, first + files, Path(folder), valid, number, results)
             child = context.Process(target=read_damaged, args=arguments)
             child.start()
-            died = watch(child, number, results, name, counts)
+            died = watch(child, number, results, name, seed, counts)
             if died:
-                report(name, number.value, died, counts)
+                report(name, seed, number.value, died, counts)
                 number.value += 1
     return counts
 
 
-def watch(child: Any, number: Any, results: Any, name: str, counts: Counter[str]) -> str:
+def watch(child: Any, number: Any, results: Any, name: str, seed: int, counts: Counter[str]) -> str:
     """Collect results until the child ends; how, if not well."""
     since, at = time.monotonic(), number.value
     while True:
@@ -213,7 +213,7 @@ def watch(child: Any, number: Any, results: Any, name: str, counts: Counter[str]
             if result in ("events", "error"):
                 counts[result] += 1
             else:
-                report(name, which, result, counts)
+                report(name, seed, which, result, counts)
         if not alive:
             return "" if child.exitcode == 0 else f"the process dies with exit code {child.exitcode}"
         if number.value != at:
@@ -225,10 +225,10 @@ def watch(child: Any, number: Any, results: Any, name: str, counts: Counter[str]
         child.join(0.05)
 
 
-def report(name: str, number: int, what: str, counts: Counter[str]) -> None:
+def report(name: str, seed: int, number: int, what: str, counts: Counter[str]) -> None:
     """Print a failure."""
     counts["failure"] += 1
-    print(f"{name}: file {number} (--encodings {name} --first {number} --files 1): {what}", flush=True)
+    print(f"{name}: file {number} (--encodings {name} --seed {seed} --first {number} --files 1): {what}", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -69,7 +69,7 @@ def test_what_goes_wrong_is_reported(fuzz, monkeypatch, capfd, fault, said):
     monkeypatch.setattr(fuzz, "damaged", lambda raw, rng: raw)
     monkeypatch.setattr(fuzz, "HANG_S", 0.5)
     assert fuzz.main(["--encodings", "dat", "--files", "2", "--seed", "3"]) == 1
-    assert f"dat: file 1 (--encodings dat --first 1 --files 1): {said}" in capfd.readouterr().out
+    assert f"dat: file 1 (--encodings dat --seed 3 --first 1 --files 1): {said}" in capfd.readouterr().out
 
 
 def test_a_file_depends_on_seed_and_number_only(fuzz):
