@@ -63,6 +63,7 @@ class Case:
         record_bytes: Of each event at the file's end, if events are records of one size, so that fewer of them are a valid file.
         header_lines: Before the lines of a text, if each event is a line, so that fewer of them are a valid file.
         shorter: Of the other formats, gives the lengths at which a truncated file is a file of fewer events, with their numbers.
+        step: Where opening a file takes long: only every so many broken ones are tried.
     """
 
     suffix: str
@@ -72,6 +73,7 @@ class Case:
     record_bytes: int | None = None
     header_lines: int | None = None
     shorter: Callable[[bytes], dict[int, int]] = lambda raw: {}
+    step: int = 1
 
 
 _POLARITY_PACKET = b"#!AER-DAT3.1\r\n#!END-HEADER\r\n" + struct.pack("<hhiiiiii", 1, 0, 8, 4, 0, 2, 2, 2)
@@ -170,6 +172,13 @@ CASES = {
         recordings=_recordings(largest=2**15 - 1, last_us=2**63 - 1, first_us=-(2**63), least=0, without_y=None),
         keeps_size=False,
         beginnings=tuple(bytes(124) + start for start in (b"", b"\0\1IM", b"\1\0MI\0\0\0", b"\0\1IM\x0e\0\0\0\x28\0\0\0")),
+    ),
+    "hdf5": Case(
+        suffix=".h5",
+        recordings=_recordings(largest=2**15 - 1, last_us=2**40 + 10**7, first_us=2**40, least=0, without_y=None),
+        keeps_size=True,
+        beginnings=(b"", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n\0\0\0\0\0\x08\x08\0", b"\x89HDF\r\n\x1a\n\2\x08\x08\0"),
+        step=20,
     ),
     "evt3": Case(
         suffix=".raw",
