@@ -302,3 +302,10 @@ def test_mutations_of_what_others_write(tmp_path, storage, libver):
         except EventFileError:
             refused += 1
     assert refused > 10
+
+
+def test_a_file_behind_a_block_of_its_user(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w", userblock_size=512) as file:
+        for name, values in COLUMNS.items():
+            file.create_dataset(f"events/{name}", data=values, **STORAGES["gzip"])
+    assert read(tmp_path / "a.h5") == EVENTS

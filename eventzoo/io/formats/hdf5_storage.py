@@ -1,7 +1,7 @@
 """What lies in an HDF5 file, and whether it is safe to read.
 
-libhdf5 trusts its files more than it should: where a chunk inflates to fewer bytes than the dataset's shape promises, it reads beyond
-the end of its memory; what was never stored, it reads as zeros; in a broken heap of texts it goes round for ever; links and virtual
+libhdf5 trusts its files more than it should: where a chunk has, or inflates to, other bytes than the dataset's shape promises, it goes
+beyond the end of its memory; what was never stored, it reads as zeros; in a broken heap of texts it goes round for ever; links and virtual
 datasets lead it to other files. Therefore each dataset is checked when it is opened, each chunk before it is read, and heaps while they
 are.
 
@@ -90,11 +90,12 @@ class Column:
         """Refuse a chunk that does not become as many bytes as it should."""
         where = number * self._chunk
         stored = self._dataset.id.get_chunk_info_by_coord((where,))
-        if not stored.size or stored.size > self._path.stat().st_size:
-            raise EventFileError(self._path, f"the values of {self.name} from {where:,} on are missing: truncated or broken")
-        mask, data = self._dataset.id.read_direct_chunk((where,))
+        with self._path.open("rb") as file:  # HDF5 would read a chunk into a buffer of another size
+            file.seek(stored.byte_offset or 0)
+            data = file.read(min(stored.size, self._path.stat().st_size))
         size = self._chunk * self.dtype.itemsize
-        if not _becomes(data, [code for index, code in enumerate(self._filters) if not mask >> index & 1], size):
+        active = [code for index, code in enumerate(self._filters) if not stored.filter_mask >> index & 1]
+        if not stored.size or len(data) != stored.size or not _becomes(data, active, size):
             raise EventFileError(self._path, f"the values of {self.name} from {where:,} on do not become {size:,} bytes: broken")
 
 
