@@ -34,6 +34,19 @@ def in_folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_a_misspelt_transform_names_near_misses(command_line, in_folder):
+    with pytest.raises(SystemExit, match=r"there is no transform named 'HotPixel'. Did you mean HotPixels\? There are BackgroundNoise, "):
+        command_line("fit", *SMALL, "--data.train_transforms", '[{"class_path": "HotPixel"}]')
+
+
+def test_transforms_that_change_the_sensor(command_line, in_folder):
+    half = '[{"class_path": "Resize", "init_args": {"sensor_size": [32, 32]}}]'
+    with pytest.raises(SystemExit, match=r"MovingShapes after its transforms has \(32, 32\)"):
+        command_line("fit", *SMALL, "--data.eval_transforms", half)
+    both = ("--data.train_transforms", half, "--data.eval_transforms", half)
+    command_line("fit", *SMALL, *both, "--model.backbone.sensor_size", "[32, 32]", "--trainer.fast_dev_run", "true")
+
+
 def test_fit_test_predict_save_load(command_line, in_folder, capsys):
     command_line("fit", *SMALL, "--trainer.max_epochs", 2)
     printed = capsys.readouterr().out

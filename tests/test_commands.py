@@ -124,7 +124,8 @@ def test_fit_uses_the_store_and_builds_it(command_line, recipe, capsys):
     assert "prepared in" not in capsys.readouterr().out
     command_line("fit", *small, "--trainer.logger.init_args.name", "with", "--data.build_store", "true")
     printed = capsys.readouterr().out
-    assert re.search(r"train: prepared in data/prepared/MovingShapes-train-\w+\n(.|\n)*val: prepared in data/prepared/MovingShapes-val-\w+\n", printed)
+    for stage in ("train", "val"):
+        assert re.search(rf"^{stage}: prepared in data/prepared/MovingShapes-{stage}-\w+$", printed, re.MULTILINE)
     losses = [
         re.sub(r"(?m)^.*seconds.*$", "", (recipe.parent / "runs" / name / "version_0" / "metrics.csv").read_text())
         for name in ("without", "with")
@@ -133,10 +134,10 @@ def test_fit_uses_the_store_and_builds_it(command_line, recipe, capsys):
 
 
 def test_errors_of_prepare(command_line, recipe):
-    with pytest.raises(SystemExit, match=r"no config gone.yaml|there is no config gone"):
+    with pytest.raises(SystemExit, match="there is no config gone"):
         command_line("prepare", "--config", "gone.yaml")
-    with pytest.raises(SystemExit, match="RandomShift.*pixels must be at least 1|pixels must be at least 1"):
-        command_line("prepare", "--config", recipe, "--data.train_transforms", '[{"class_path": "RandomShift", "init_args": {"pixels": 0}}]')
+    with pytest.raises(SystemExit, match="pixels must be at least 1"):
+        command_line("prepare", "--config", recipe, "--data.train_transforms.init_args.pixels", 0)
     with pytest.raises(SystemExit, match="MovingShap"):
         command_line("prepare", "--config", recipe, "--data.dataset", "MovingShap")
 

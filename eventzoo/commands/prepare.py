@@ -42,7 +42,7 @@ def data_of(args: list[str]) -> EventDataModule:
 
 def _instantiated(parser: ArgumentParser, config: Namespace) -> EventDataModule:
     try:
-        data: EventDataModule = parser.instantiate(Namespace(data=config.data)).data
+        data: EventDataModule = parser.instantiate(Namespace(data=config.data)).data  # type: ignore[no-untyped-call]
     except ValueError as error:
         if (reason := refusal(error)) is None:
             raise

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from eventzoo import registry, shipped
+from eventzoo.data import transforms
 from eventzoo.data.datamodule import EventDataModule, Stage
 from eventzoo.data.preparing import find_store
 from eventzoo.errors import EventZooError, PluginError, PluginWarning
@@ -213,9 +214,14 @@ def _explained(message: str) -> str:
     key = re.search(r'Parser key "([\w.]+)"', message)
     name = re.search(r"Expected a dot import path string: (\w+)$", message, re.MULTILINE)
     if key and name:
-        group = key[1].split(".")[-1] + "s"
-        if group in registry.GROUPS:
-            return f"{key[1]}: {registry.unknown(group, name[1])}"
+        argument = key[1].split(".")[-1]
+        if f"{argument}s" in registry.GROUPS:
+            return f"{key[1]}: {registry.unknown(f'{argument}s', name[1])}"
+        if argument.endswith("transforms"):
+            names = [part for part in transforms.__all__ if part[0].isupper() and part not in ("EventTransform", "EventMix")]
+            close = difflib.get_close_matches(name[1], names, n=2)
+            hint = f" Did you mean {' or '.join(close)}?" if close else ""
+            return f"{key[1]}: there is no transform named {name[1]!r}.{hint} There are {', '.join(names)}"
     option = re.search(r"(?:Option '|unrecognized arguments: --)([\w.]+)", message)
     if option:
         known = {argument: cls.__name__ for cls in _configurable() for argument in inspect.signature(cls).parameters}

@@ -13,6 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from eventzoo.data.datamodule import EventDataModule
 from eventzoo.data.pipeline import EventBatch
+from eventzoo.data.transforms import sensor_size_after
 from eventzoo.errors import EventZooError
 from eventzoo.nn.backbone import Backbone
 from eventzoo.tasks.heads import ClassificationHead
@@ -66,11 +67,14 @@ class Classification(LightningModule):
             raise EventZooError(
                 f"{name} takes a representation of kind {backbone.accepts!r}, but {type(data.representation).__name__} yields {kind!r}"
             )
-        if backbone.sensor_size is not None and tuple(backbone.sensor_size) != tuple(dataset.sensor_size):
-            raise EventZooError(
-                f"{name} is made for a sensor of {backbone.sensor_size}, but {type(dataset).__name__} has {dataset.sensor_size} "
-                f"(width, height); set model.init_args.backbone.init_args.sensor_size to {list(dataset.sensor_size)}"
-            )
+        for transforms in (data.train_transforms, data.eval_transforms):
+            size = sensor_size_after(transforms, dataset.sensor_size)
+            if backbone.sensor_size is not None and tuple(backbone.sensor_size) != size:
+                after = f"{type(dataset).__name__} after its transforms" if size != dataset.sensor_size else type(dataset).__name__
+                raise EventZooError(
+                    f"{name} is made for a sensor of {backbone.sensor_size}, but {after} has {size} "
+                    f"(width, height); set model.init_args.backbone.init_args.sensor_size to {list(size)}"
+                )
 
     def forward(self, inputs: object) -> Tensor:
         """Logits `[B, num_classes]` of a batch."""
