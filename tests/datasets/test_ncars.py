@@ -3,6 +3,7 @@ import csv
 import numpy as np
 import pytest
 
+from eventzoo.data.dataset import Sample
 from eventzoo.errors import DatasetNotFoundError, EventFileError, EventZooError
 from eventzoo.events import Events
 from eventzoo.io import write
@@ -99,6 +100,79 @@ def test_verify_names_a_file_without_events(root):
     write(empty, Events.empty((120, 100)))
     with pytest.raises(EventZooError, match="obj_000001_td"):
         NCars(str(root), "test").verify()
+
+
+TEXT_FILES = {  # with what is in is_car.txt
+    "train": {"sequence_00002": "1", "sequence_00010": "0\n", "sequence_00001": "0", "sequence_00003": " 1 \n"},
+    "val": {"sequence_00001": "1"},
+    "test": {"sequence_00004": "0"},
+}
+
+
+def text_copy(root, folders=("train", "val", "test")):
+    for folder, sequences in zip(folders, TEXT_FILES.values(), strict=True):
+        for sequence, is_car in sequences.items():
+            (root / folder / sequence).mkdir(parents=True)
+            write(root / folder / sequence / "events.txt", recording(len(sequence + is_car)), encoding="xytp")
+            (root / folder / sequence / "is_car.txt").write_text(is_car)
+    return root
+
+
+@pytest.mark.parametrize("folders", [("train", "val", "test"), ("training", "validation", "testing"), ("training", "validation", "test")])
+def test_splits_of_a_copy_as_text(tmp_path, folders):
+    text_copy(tmp_path, folders)
+    for split, folder in zip(("train", "val", "test"), folders, strict=True):
+        dataset = NCars(str(tmp_path), split)
+        dataset.verify()
+        cars = sorted(name for name, is_car in TEXT_FILES[split].items() if "1" in is_car)
+        others = sorted(name for name, is_car in TEXT_FILES[split].items() if "0" in is_car)
+        assert [sample.key for sample in dataset] == [f"{folder}/{name}/events" for name in cars + others]
+        assert [sample.label for sample in dataset] == [0] * len(cars) + [1] * len(others)
+        assert {file.name for file in dataset.source_files()} == {"events.txt", "is_car.txt"}
+    assert NCars(str(tmp_path), "val")[0].events == recording(len("sequence_000011"))
+
+
+def test_numbers_of_a_copy_as_text_may_be_floats(tmp_path):
+    text_copy(tmp_path)
+    events = recording(0)
+    columns = np.stack([events.x, events.y, events.t, events.p], 1).astype(np.float32)
+    np.savetxt(tmp_path / "val" / "sequence_00001" / "events.txt", columns)
+    assert NCars(str(tmp_path), "val")[0].events == events
+
+
+@pytest.mark.parametrize("text", ["", "2", "car", "\xff"])
+def test_a_copy_as_text_with_a_broken_label(tmp_path, text):
+    (text_copy(tmp_path) / "train" / "sequence_00002" / "is_car.txt").write_text(text, "latin-1")
+    with pytest.raises(EventFileError, match=r"sequence_00002/is_car\.txt: (holds .*, not 1 for a car|cannot be read)"):
+        NCars(str(tmp_path))
+
+
+def test_a_copy_as_text_without_a_label(tmp_path):
+    (text_copy(tmp_path) / "train" / "sequence_00002" / "is_car.txt").unlink()
+    with pytest.raises(EventFileError, match=r"sequence_00002/is_car\.txt: cannot be read.*events\.txt of N-Cars needs one beside it"):
+        NCars(str(tmp_path))
+
+
+def test_verify_names_a_broken_line(tmp_path):
+    file = text_copy(tmp_path) / "train" / "sequence_00010" / "events.txt"
+    file.write_text(file.read_text().replace("\n", " 7\n", 3))
+    with pytest.raises(EventFileError, match=r"sequence_00010/events\.txt, byte 0: line 1"):
+        NCars(str(tmp_path)).verify()
+
+
+def test_published_files_win(root):
+    text_copy(root / "Prophesee_Dataset_n_cars" if (root / "Prophesee_Dataset_n_cars").is_dir() else root)
+    assert len(NCars(str(root))) == 2
+
+
+@pytest.mark.parametrize("layout", ["dat", "text"])
+def test_what_is_exported_is_read(tmp_path, layout):
+    for split in ("train", "val", "test"):
+        samples = [Sample(recording(number), number % 2, str(number)) for number in range(5)]
+        NCars.export(tmp_path, split, samples, layout)
+        loaded = list(NCars(str(tmp_path), split))
+        assert [sample.label for sample in loaded] == [0, 0, 0, 1, 1]
+        assert [sample.events for sample in loaded] == [recording(number) for number in (0, 2, 4, 1, 3)]
 
 
 def test_real_recording(realdata, tmp_path):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from eventzoo.data.dataset import Sample
 from eventzoo.errors import DatasetNotFoundError, EventFileError, EventZooError
 from eventzoo.events import Events
 from eventzoo.io import write
@@ -103,6 +104,14 @@ def test_events_outside_the_sensor(root):
     write(root / "Train" / "0" / "00002.bin", Events([40], [3], [5], [True], (50, 34)))
     with pytest.raises(EventFileError, match=r"00002\.bin"):
         NMNIST(str(root)).verify()
+
+
+def test_what_is_exported_is_read(tmp_path):
+    for split in ("train", "val", "test"):
+        NMNIST.export(tmp_path, split, [Sample(recording(number), label, str(number)) for number, label in enumerate((7, 3, 7))])
+        loaded = list(NMNIST(str(tmp_path), split))
+        assert [sample.label for sample in loaded] == [3, 7, 7]
+        assert [sample.events for sample in loaded] == [recording(1), recording(0), recording(2)]
 
 
 def test_real_recordings(realdata):
