@@ -97,7 +97,7 @@ class Frame:
         self._ahead = b""
         self._stream: Any = io.BytesIO(data)
         if METHODS[method] == "LZ4":
-            self._stream = lz4.frame.LZ4FrameFile(self._stream)
+            self._stream = _Lz4Stream(data)
         elif METHODS[method] == "Zstandard":
             self._stream = zstandard.ZstdDecompressor().stream_reader(data)
 
@@ -117,10 +117,11 @@ class Frame:
 
     def take(self, size: int) -> bytes:
         """The next `size` bytes."""
-        data = self.peek(size)
-        if len(data) < size:
-            raise EventFileError(self._path, f"the packet ends {size - len(data):,} bytes early; is the file whole?", self._offset)
-        self._ahead = self._ahead[size:]
+        self.peek(size)
+        if len(self._ahead) < size:
+            missing = size - len(self._ahead)
+            raise EventFileError(self._path, f"the packet ends {missing:,} bytes early; is the file whole?", self._offset)
+        data, self._ahead = self._ahead[:size], self._ahead[size:]
         return data
 
     def skip(self, size: int) -> None:
@@ -132,3 +133,28 @@ class Frame:
         """Make sure that nothing is left. Where the frame has a checksum, it is compared."""
         if self.peek(1):
             raise EventFileError(self._path, "the packet is longer than it says; is the file whole?", self._offset)
+
+
+class _Lz4Stream:
+    """An LZ4 frame, as large pieces as are asked for; the library's own file object reads 8 kB at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._decompressor: Any = lz4.frame.LZ4FrameDecompressor()
+        self._data = data
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; none only at the end of the frame.
+
+        Raises:
+            EOFError: The frame is cut off, or something follows it.
+        """
+        while not self._decompressor.eof:
+            data, self._data = self._data, b""
+            piece: bytes = self._decompressor.decompress(data, size)
+            if piece:
+                return piece
+            if self._decompressor.needs_input and not self._decompressor.eof:
+                raise EOFError("the frame is cut off")
+        if self._decompressor.unused_data:
+            raise EOFError("something follows the frame")
+        return b""
