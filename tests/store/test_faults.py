@@ -23,11 +23,12 @@ SCRIPT = """
     from pathlib import Path
     from eventzoo.data import preparing
     from eventzoo.data.pipeline import Pipeline
+    from eventzoo.data.transforms import EvenSubsample
     from eventzoo.plugins.datasets.moving_shapes import MovingShapes
     from eventzoo.plugins.representations.event_graph import EventGraph
 
     preparing._ROUND_BYTES = 1  # a commit after every value
-    pipeline = Pipeline(MovingShapes(size=40), [], EventGraph())
+    pipeline = Pipeline(MovingShapes(size=40), [EvenSubsample(300)], EventGraph())
     print("ready", flush=True)
     try:
         result = preparing.prepare(Path(sys.argv[1]), pipeline, jobs=1, backend="sequential")
@@ -64,7 +65,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path, undisturbe
         process = start(tmp_path)
         process.stdout.readline()
         try:
-            process.wait(float(rng.uniform(0, 0.4 + 0.05 * kills)))  # ever later, so that a slow machine gets to the end, too
+            process.wait(float(rng.uniform(0, 0.3 + 0.1 * kills)))  # ever later, so that a slow machine gets to the end, too
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             kills += 1
@@ -109,7 +110,7 @@ def test_killed_at_the_seams(tmp_path, graphs, monkeypatch, after):
 
 def test_a_full_disk_loses_nothing_that_was_there(tmp_path, undisturbed):
     def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
 
     process = start(tmp_path, preexec_fn=limit)
     output, errors = process.communicate()
