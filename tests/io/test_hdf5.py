@@ -270,14 +270,42 @@ def test_a_contiguous_dataset_that_was_never_stored(tmp_path):
     assert "events/x promises 8 bytes, but holds at most 0" in reason_of(tmp_path / "a.h5")
 
 
-def test_a_heap_of_texts_that_goes_round(tmp_path):
+@pytest.mark.parametrize("libver", ["earliest", "v110", "latest"])
+def test_a_text_among_other_attributes(tmp_path, libver):
+    with h5py.File(tmp_path / "a.h5", "w", libver=libver) as file:
+        for number in range(6):
+            file.attrs[f"serial_{number}"] = "0" * 30 * number
+        file.attrs["geometry"] = "9x6"
+        file.attrs["format"] = "ECF"
+        for name, values in COLUMNS.items():
+            file.create_dataset(f"events/{name}", data=values)
+    assert read(tmp_path / "a.h5").sensor_size == (9, 6)
+
+
+@pytest.mark.parametrize(
+    ("heap_offset", "data"),
+    [(40, bytes(24)), (24, b"\xff" * 8), (24, bytes(8)), (16, b"\7"), (0, b"X")],
+    ids=["free space of nothing", "object too long", "object of nothing", "no such object", "no heap"],
+)
+def test_a_broken_heap_of_texts(tmp_path, peak_memory, heap_offset, data):
     path = dsec(tmp_path / "a.h5")
     raw = path.read_bytes()
-    heap = raw.index(b"GCOL")
-    assert raw[heap + 40 : heap + 42] == b"\0\0"  # the free space behind the text
-    path.write_bytes(raw[: heap + 48] + bytes(8) + raw[heap + 56 :])
-    assert f"the heap at byte {heap:,} is broken" in reason_of(path)
+    at = raw.index(b"GCOL") + heap_offset
+    path.write_bytes(raw[:at] + data + raw[at + len(data) :])
+    if heap_offset == 40:  # behind the text
+        assert read(path) == EVENTS
+    else:
+        assert "the text of the attribute geometry is not where it should be" in reason_of(path)
     assert read(path, sensor_size=(9, 6)) == EVENTS
+
+
+def test_a_text_that_claims_gigabytes(tmp_path):
+    path = dsec(tmp_path / "a.h5")
+    raw = path.read_bytes()
+    reference = (3).to_bytes(4, "little") + raw.index(b"GCOL").to_bytes(8, "little")
+    assert raw.count(reference) == 1
+    path.write_bytes(raw.replace(reference, b"\xff\xff\xff\xff" + reference[4:]))
+    assert "the text of the attribute geometry is not where it should be" in reason_of(path)
 
 
 @pytest.mark.parametrize("libver", ["earliest", "latest"])

@@ -1,9 +1,9 @@
 """What lies in an HDF5 file, and whether it is safe to read.
 
 libhdf5 trusts its files more than it should: where a chunk has, or inflates to, other bytes than the dataset's shape promises, it goes
-beyond the end of its memory; what was never stored, it reads as zeros; in a broken heap of texts it goes round for ever; links and virtual
-datasets lead it to other files. Therefore each dataset is checked when it is opened, each chunk before it is read, and heaps while they
-are.
+beyond the end of its memory; what was never stored, it reads as zeros; for a text it takes as much memory as is
+claimed, and in a broken heap of texts it goes round for ever; links and virtual datasets lead it to other files. Therefore each dataset
+is checked when it is opened, each chunk before it is read, and texts are read past it.
 
 Source: "HDF5 File Format Specification" for filters, their masks and the global heap; "Blosc Chunk Format" for the header of a Blosc chunk.
 """
@@ -23,8 +23,11 @@ _DEFLATE, _SHUFFLE, _FLETCHER32, _BLOSC, _ECF = 1, 2, 3, 32001, 0x8ECF
 _COMPRESSORS = (_DEFLATE, _BLOSC, _ECF)
 _FLETCHER32_BYTES = 4
 _BLOSC_HEADER = np.dtype([("versions", "<u4"), ("bytes", "<u4"), ("block", "<u4"), ("compressed", "<u4")])
-_HEAP, _HEAP_HEADER_BYTES, _HEAP_OBJECT = b"GCOL", 16, Struct("<HHIQ")
-_LONGEST_TEXT = 4096
+_HEAP, _HEAP_HEADER_BYTES, _LARGEST_HEAP = b"GCOL", 16, 1 << 16  # bytes
+_HEAP_OBJECT = Struct("<HHIQ")  # its number, references, nothing, its length
+_HEAP_ID = Struct("<IQI")  # length of a text, byte of its heap, number in it
+_MESSAGE_BYTES = 96  # of an attribute behind its name, at most
+_LONGEST_TEXT = 64
 _LARGEST_CHUNK = 1 << 26  # bytes; usual ones have one or two million
 _LARGEST_RATIO = 1 << 14  # of a chunk's bytes to its compressed ones; more is made up
 
@@ -156,42 +159,68 @@ def _becomes(data: bytes, filters: list[int], size: int) -> bool:
 
 
 def text_attribute(h5py: Any, path: Path, name: str) -> str | None:
-    """A text among the root's attributes; None if there is none."""
-    with _CheckedHeaps(path) as file, h5py.File(file, "r") as whole:
-        attributes = whole.attrs
-        if name not in attributes:
+    """A short text among the root's attributes; None if there is none.
+
+    Raises:
+        EventFileError: It is no text, or its heap is broken.
+    """
+    with _WatchedFile(path, name.encode() + b"\0") as file, h5py.File(file, "r") as whole:
+        if name not in whole.attrs:
             return None
-        attribute = attributes.get_id(name)
-        if attribute.shape != () or h5py.check_string_dtype(attribute.dtype) is None or attribute.get_storage_size() > _LONGEST_TEXT:
-            raise EventFileError(path, f"the attribute {name} is no text")
-        text = attributes[name]
+        attribute = whole.attrs.get_id(name)
+        kind = h5py.check_string_dtype(attribute.dtype)
+        if attribute.shape != () or kind is None or (kind.length or 0) > _LONGEST_TEXT:
+            raise EventFileError(path, f"the attribute {name} is no short text")
+        text = file.text_in_heap() if kind.length is None else whole.attrs[name]
+    if text is None:
+        raise EventFileError(path, f"the text of the attribute {name} is not where it should be: broken")
     return text.decode("latin-1") if isinstance(text, bytes) else str(text)
 
 
-class _CheckedHeaps(FileIO):
-    """A file out of which no broken global heap, where HDF5 keeps texts of any length, is read."""
+class _WatchedFile(FileIO):
+    """A file in which libhdf5 finds an attribute of a text of any length, which it would trust for the text's length and its heap.
+
+    The attribute's message is its name, type, shape and then length, heap and number of the text; the name is looked for in what
+    libhdf5 reads, and these three within a few bytes behind it.
+    """
+
+    def __init__(self, path: Path, name: bytes) -> None:
+        super().__init__(path)
+        self._name = name
+        self._messages: list[bytes] = []
 
     def readinto(self, buffer: Any) -> int:
-        """Read on, as `FileIO.readinto` does.
-
-        Raises:
-            OSError: What was read is a heap whose objects do not fill it.
-        """
-        offset = self.tell()
+        """Read on, as `FileIO.readinto` does."""
         found = super().readinto(buffer) or 0
         data = bytes(buffer[:found])
-        if data.startswith(_HEAP) and not _is_whole_heap(data):
-            raise OSError(f"the heap at byte {offset:,} is broken")
+        at = data.find(self._name)
+        if at >= 0:
+            self._messages.append(data[at + len(self._name) : at + len(self._name) + _MESSAGE_BYTES])
         return found
 
+    def text_in_heap(self) -> bytes | None:
+        """The text, None if it is not found."""
+        for message in self._messages:
+            for at in range(len(message) - _HEAP_ID.size + 1):
+                length, heap, number = _HEAP_ID.unpack_from(message, at)
+                if 0 < length <= _LONGEST_TEXT and (text := self._object(heap, number)) and len(text) == length:
+                    return text
+        return None
 
-def _is_whole_heap(data: bytes) -> bool:
-    """Whether the objects of a global heap, of which the rest may be missing, follow each other to its end."""
-    size = int.from_bytes(data[8:_HEAP_HEADER_BYTES], "little")
-    at = _HEAP_HEADER_BYTES
-    while at + _HEAP_OBJECT.size <= min(size, len(data)):
-        index, _, _, length = _HEAP_OBJECT.unpack_from(data, at)
-        at += _HEAP_OBJECT.size + length + -length % 8 if index else length
-        if index == 0:  # the free space, which is last
-            return bool(length >= _HEAP_OBJECT.size and at == size)
-    return at <= size or len(data) < size
+    def _object(self, heap: int, number: int) -> bytes | None:
+        """An object of the global heap at a byte of the file; None if there is no such heap, or no such object in it."""
+        if heap >= self.seek(0, 2):
+            return None
+        self.seek(heap)
+        header = self.read(_HEAP_HEADER_BYTES)
+        data = self.read(_LARGEST_HEAP) if header.startswith(_HEAP) else b""
+        at = 0
+        while at + _HEAP_OBJECT.size <= len(data):
+            index, _, _, length = _HEAP_OBJECT.unpack_from(data, at)
+            at += _HEAP_OBJECT.size
+            if index == 0:  # the free space, which is last
+                return None
+            if index == number:
+                return data[at : at + length]
+            at += length + -length % 8
+        return None
