@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import json
 import re
@@ -107,6 +108,40 @@ def test_interrupted_and_resumed_equals_undisturbed(command_line, in_folder, cap
     command_line("fit", *settings, "--ckpt_path", hint[1])
     resumed = metrics(in_folder / "runs" / "aegnn_shapes" / "version_2")
     assert resumed == {epoch: undisturbed[epoch] for epoch in (1, 2)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("store", [False, True])
+def test_killed_and_resumed_equals_undisturbed(command_line, in_folder, store):
+    """SIGKILL with worker processes, after the first epoch and in the midst of the second: the same losses, bit for bit."""
+    settings = [*map(str, SMALL), "--trainer.max_epochs", "3", "--data.num_workers", "2", "--data.build_store", str(store).lower()]
+
+    def losses(version):
+        columns = ("train/loss", "val/loss")
+        rows = metrics(in_folder / "runs" / "aegnn_shapes" / f"version_{version}")
+        return {epoch: [row[name] for name in columns] for epoch, row in rows.items() if all(name in row for name in columns)}
+
+    command_line("fit", *SMALL, "--trainer.max_epochs", 3)
+    undisturbed = losses(0)
+    assert len(undisturbed) == 3
+    resumed = []
+    for version, seconds in ((1, 0.0), (2, 0.3)):
+        log = in_folder / f"{version}.log"
+        with log.open("w") as output:
+            process = subprocess.Popen([sys.executable, "-m", "eventzoo", "fit", *settings, *resumed], stdout=output, stderr=output)
+        while not re.search("^epoch", log.read_text(), re.MULTILINE):
+            assert process.poll() is None, log.read_text()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.kill()
+        process.wait()
+        last = in_folder / "runs" / "aegnn_shapes" / f"version_{version}" / "checkpoints" / "last.ckpt"
+        resumed = ["--ckpt_path", str(last)] if last.is_file() else resumed
+    command_line("fit", *settings, *resumed)
+    finished = losses(3)
+    assert finished
+    assert finished == {epoch: undisturbed[epoch] for epoch in finished}
+    assert max(finished) == 2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import torch
 
 import eventzoo
 from eventzoo.data.datamodule import EpochSampler, EventDataModule
-from eventzoo.data.transforms import EvenSubsample, RandomShift, RandomSubsample
+from eventzoo.data.transforms import EvenSubsample, EventMix, RandomShift, RandomSubsample
 from eventzoo.errors import EventZooError
 
 
@@ -84,3 +84,23 @@ def test_sampler():
 def test_nonsense_is_refused(settings):
     with pytest.raises(EventZooError, match="batch_size >= 1"):
         make(**settings)
+
+
+def test_mixed_samples_have_shares_of_classes():
+    batches = [batch for epoch in epochs(make(mix=EventMix(probability=0.6)), 3) for batch in epoch]
+    assert all(batch.targets.shape == (len(batch.keys), 5) for batch in batches if batch.targets.is_floating_point())
+    shares = torch.cat([batch.targets for batch in batches if batch.targets.is_floating_point()])
+    torch.testing.assert_close(shares.sum(1), torch.ones(len(shares)))
+    mixed = ((shares > 0) & (shares < 1)).any(1)
+    assert 0 < mixed.sum() < len(mixed)
+    plain = epochs(make())
+    unmixed = {key: target for batch in plain[0] for key, target in zip(batch.keys, batch.targets, strict=True)}
+    for batch in batches:
+        for key, target in zip(batch.keys, batch.targets, strict=True):
+            assert not target.is_floating_point() or target[unmixed[key]] > 0
+
+
+def test_only_training_samples_are_mixed():
+    data = make(mix=EventMix(probability=1.0))
+    assert not any(batch.targets.is_floating_point() for batch in data.val_dataloader())
+    assert all(batch.targets.is_floating_point() for batch in data.train_dataloader())

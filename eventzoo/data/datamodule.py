@@ -113,7 +113,7 @@ class EventDataModule(LightningDataModule):
 
     def _loader(self, pipeline: Pipeline, shuffle: bool) -> DataLoader[Any]:
         pipeline.store = find_store(self.store, pipeline)
-        return DataLoader(
+        return _LazyLoader(
             pipeline,
             batch_size=self.batch_size,
             sampler=EpochSampler(len(pipeline), self.seed, shuffle),
@@ -121,6 +121,13 @@ class EventDataModule(LightningDataModule):
             collate_fn=pipeline.collate,
             persistent_workers=self.num_workers > 0,
         )
+
+
+class _LazyLoader(DataLoader[Any]):
+    """A loader whose workers begin when the first batch is asked for: when a training is resumed, Lightning sets the epoch after `iter`."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # torch promises its own class, of which nobody uses more
+        yield from super().__iter__()
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

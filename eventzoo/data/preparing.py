@@ -33,6 +33,7 @@ _ROUND_BYTES = 1 << 28  # about as much is built before it is committed
 _LARGEST_CHUNK = 64  # slots a task
 _TASKS_A_WORKER = 4  # in a round, so that no worker waits long for the others
 _COPIED_A_TRANSACTION = 64  # values
+_IDLE_S = 10  # after which worker processes end: a training that follows needs their memory
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,8 @@ def _rounds(pipeline: Pipeline, slots: Sequence[int], jobs: int, backend: str) -
     pickled = np.frombuffer(cloudpickle.dumps(pipeline), np.uint8)  # as an array, joblib hands it on through a file, once
     digest = xxhash.xxh3_128_hexdigest(pickled.data)
     start, chunk = 0, 1
-    with _backend(backend), joblib.parallel_config(backend=backend, n_jobs=jobs), joblib.Parallel() as parallel:
+    options = {"idle_worker_timeout": _IDLE_S} if backend == "loky" else {}
+    with _backend(backend), joblib.parallel_config(backend=backend, n_jobs=jobs, **options), joblib.Parallel() as parallel:
         tasks = _TASKS_A_WORKER * joblib.effective_n_jobs()
         while start < len(slots):
             stop = min(len(slots), start + tasks * chunk)
