@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eventzoo.data.pipeline import Pipeline
-from eventzoo.data.provenance import provenance, store_name
+from eventzoo.data.provenance import provenance, store_name, store_prefix
 from eventzoo.data.store import DATA, MANIFEST, VERSION, Store, damaged_slots, encoded, is_intact, slot_key
 from eventzoo.errors import EventZooError
 
@@ -72,6 +72,8 @@ def default_root() -> Path:
 
 def find_store(root: Path, pipeline: Pipeline) -> Store | None:
     """The complete store of a pipeline, None if there is none."""
+    if not any(root.glob(f"{store_prefix(pipeline)}*")):
+        return None  # without asking for the name, which parts made of more than plain values do not have
     folder = root / store_name(pipeline)
     return Store(folder) if folder.is_dir() else None
 

@@ -20,7 +20,12 @@ _SHAPES_SAMPLES = ("events.py", "io", "kernels", "data", "plugins/datasets", "pl
 def store_name(pipeline: Pipeline) -> str:
     """Name of the folder of a pipeline's store."""
     digest = hashlib.blake2b(json.dumps(provenance(pipeline), sort_keys=True).encode(), digest_size=8).hexdigest()
-    return f"{type(pipeline.dataset).__name__}-{pipeline.dataset.split}-{digest}"
+    return store_prefix(pipeline) + digest
+
+
+def store_prefix(pipeline: Pipeline) -> str:
+    """What the name of a pipeline's store begins with."""
+    return f"{type(pipeline.dataset).__name__}-{pipeline.dataset.split}-"
 
 
 def provenance(pipeline: Pipeline) -> dict[str, Any]:

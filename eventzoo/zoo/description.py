@@ -48,7 +48,8 @@ def info(name: str) -> "PartInfo | ModelCard":
             return _describe(registry.find(group, name))
     reasons = [registry.unknown(group, name) for group in registry.GROUPS]
     hints = [reason.split("?")[0] + "?" for reason in reasons if "Did you mean" in reason]
-    raise UnknownPartError(" ".join(hints) or f"no part and no model is named {name!r}; `eventzoo list` shows what there is")
+    nothing = f"no part and no model is named {name!r}; `eventzoo list` shows what there is"
+    raise UnknownPartError(" ".join(hints) or f"{nothing}, and `eventzoo fit --data.train_transforms.help NAME` a transform's settings")
 
 
 def _describe(entry: Entry) -> PartInfo:

@@ -202,3 +202,18 @@ def test_opening_reads_no_value(tmp_path, graphs, monkeypatch):
     folder = prepare(tmp_path, graphs, jobs=1).folder
     monkeypatch.setattr("eventzoo.data.store.is_intact", lambda value: pytest.fail("a value was read"))
     assert len(Store(folder)) == 7
+
+
+class Given(MovingShapes):
+    """Made of what no configuration can hold."""
+
+    def __init__(self, split="train", indices=None):
+        super().__init__(split, 4)
+        self.indices = indices
+
+
+def test_parts_without_a_specification_need_no_store(tmp_path):
+    data = EventDataModule(Given(indices=np.arange(3)), Histogram(), store=str(tmp_path))
+    assert len(next(iter(data.val_dataloader())).keys) == 4
+    with pytest.raises(EventZooError, match="indices"):
+        prepare(tmp_path, data.pipeline("val"), jobs=1)
