@@ -184,10 +184,10 @@ def test_what_is_odd(command_line, tmp_path, capsys, monkeypatch, block):
     command_line("inspect", tmp_path / "a.npz", "--sensor-size", 20, 14)
     odd = [line.removeprefix("odd       ") for line in capsys.readouterr().out.splitlines() if line.startswith("odd")]
     assert odd == [
-        "20 events lie outside the 20×14 sensor",
-        "time runs backwards 1 times, by up to 990 µs; read(path, sort=True) sorts it",
-        "1 events equal the event before them",
-        "1 hot pixels, with ten times as many events as 99 % of the others: (3, 4)",
+        "events outside the 20×14 sensor: 20",
+        "time runs backwards, 1×, by up to 990 µs; read(path, sort=True) sorts it",
+        "events equal to the one before them: 1",
+        "hot pixels, with over ten times the events of 99 % of the others: 1, at (3, 4)",
         "all events are ON",
         "nothing happens for 0.897 s",
     ]

@@ -62,16 +62,16 @@ def anomalies(found: Inspection) -> list[str]:
     if not found.events:
         odd.append("there are no events")
     if found.outside:
-        odd.append(f"{found.outside:,} events lie outside the {width}×{height} sensor")
+        odd.append(f"events outside the {width}×{height} sensor: {found.outside:,}")
     if found.backwards:
-        odd.append(
-            f"time runs backwards {found.backwards:,} times, by up to {found.largest_step_back:,} µs; read(path, sort=True) sorts it"
-        )
+        odd.append(f"time runs backwards, {found.backwards:,}×, by up to {found.largest_step_back:,} µs; read(path, sort=True) sorts it")
     if found.repeated:
-        odd.append(f"{found.repeated:,} events equal the event before them")
+        odd.append(f"events equal to the one before them: {found.repeated:,}")
     if len(hot):
         names = ", ".join(f"({x}, {y})" for x, y in hot[:5].tolist())
-        odd.append(f"{len(hot):,} hot pixels, with ten times as many events as 99 % of the others: {names}{', …' if len(hot) > 5 else ''}")
+        odd.append(
+            f"hot pixels, with over ten times the events of 99 % of the others: {len(hot):,}, at {names}{', …' if len(hot) > 5 else ''}"
+        )
     if found.events and found.on in (0, found.events):
         odd.append(f"all events are {'ON' if found.on else 'OFF'}")
     if found.duration and found.longest_gap > max(10_000, found.duration // 10):
