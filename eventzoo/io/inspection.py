@@ -143,8 +143,9 @@ class _Tally:
     def _add_steps(self, block: Columns) -> None:
         x, y, t, p = block
         if self._previous is not None:
-            before = self._previous
-            x, y, t, p = (np.concatenate(([value], column)) for value, column in zip(before, block, strict=True))
+            before_x, before_y, before_t, before_p = self._previous
+            x, y, t = np.insert(x, 0, before_x), np.insert(y, 0, before_y), np.insert(t, 0, before_t)
+            p = np.insert(p, 0, before_p)
         steps = np.diff(t)
         self._previous = int(x[-1]), int(y[-1]), int(t[-1]), bool(p[-1])
         if not len(steps):

@@ -12,6 +12,8 @@ from eventzoo.io.checks import Checks, checked_blocks, checked_sensor_size
 from eventzoo.io.encodings import opened
 from eventzoo.io.recording import Columns, Recording, Seekable
 
+_LATE_US = 10_000  # cameras deliver events out of order by microseconds, recorders by a packet
+
 
 def read(
     path: str | os.PathLike[str],
@@ -33,7 +35,7 @@ def read(
             (`.dat`) the time is searched for; in others, what is before it is decoded and dropped.
         stop: Only events before this time, microseconds; the file is not read beyond it.
         sort: Sort the events by time, in file order where times are equal, instead of refusing time that runs backwards.
-            Not together with `start` and `stop`.
+            With `start` or `stop`, events are found that are up to 10 ms late.
         encoding: One of `eventzoo.io.ENCODINGS`, for files whose name or beginning does not tell.
 
     Returns:
@@ -44,16 +46,17 @@ def read(
             the sensor, time runs backwards, or nothing tells the sensor size of a recording without events. The
             message names the file, the byte offset where it is known, and what to do. With `start` or `stop`, events
             outside them need not be looked at.
-        EventZooError: `sensor_size` is not a size, or `sort` comes with `start` or `stop`.
+        EventZooError: `sensor_size` is not a size.
     """
     given = checked_sensor_size(sensor_size)
     path = Path(path)
-    if sort and (start is not None or stop is not None):
-        raise EventFileError(path, "sort does not go together with start and stop: sort the whole recording, then use Events.between")
     with opened(path, encoding) as recording:
         size = given or recording.sensor_size
         checks = Checks(path, recording, size, ordered=not sort)
-        columns = _whole(recording, checks) if start is None and stop is None else _between(recording, checks, start, stop)
+        if start is None and stop is None:
+            columns = _whole(recording, checks)
+        else:
+            columns = _between(recording, checks, start, stop, late=_LATE_US if sort else 0)
         if size is None and checks.smallest_sensor == (0, 0):
             raise EventFileError(path, "holds no events and no sensor size; pass sensor_size=(width, height)")
         if sort:
@@ -72,16 +75,19 @@ def _whole(recording: Recording, checks: Checks) -> Columns:
     return columns.part(0, total)
 
 
-def _between(recording: Recording, checks: Checks, start: int | None, stop: int | None) -> Columns:
+def _between(recording: Recording, checks: Checks, start: int | None, stop: int | None, late: int) -> Columns:
     parts = []
     if start is not None and isinstance(recording, Seekable):
-        recording.seek(start)
+        recording.seek(start - late)
     for block in checked_blocks(recording, checks):
-        first = 0 if start is None else int(block.t.searchsorted(start))
-        last = len(block.t) if stop is None else int(block.t.searchsorted(stop))
-        if first < last:
-            parts.append(block.part(first, last).copy())
-        if last < len(block.t):
+        kept = np.ones(len(block.t), np.bool_)
+        if start is not None:
+            kept &= block.t >= start
+        if stop is not None:
+            kept &= block.t < stop
+        if kept.any():
+            parts.append(block.where(kept))
+        if stop is not None and block.t[-1] >= stop + late:
             break
     return _joined(parts)
 

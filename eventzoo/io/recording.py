@@ -35,6 +35,10 @@ class Columns(NamedTuple):
         """Events `start` to `stop` as views."""
         return Columns(self.x[start:stop], self.y[start:stop], self.t[start:stop], self.p[start:stop])
 
+    def where(self, kept: NDArray[np.bool_]) -> "Columns":
+        """The events that a mask marks, in memory of their own."""
+        return Columns(self.x[kept], self.y[kept], self.t[kept], self.p[kept])
+
     def copy(self) -> "Columns":
         """The same events in memory of their own."""
         return Columns(self.x.copy(), self.y.copy(), self.t.copy(), self.p.copy())

@@ -55,6 +55,7 @@ def test_the_folder_of_the_archive(root, tmp_path_factory):
 
 def test_only_the_samples_part_of_a_trial_is_decoded(root, monkeypatch):
     monkeypatch.setattr("eventzoo.io.formats.aedat3._PACKET_EVENTS", 50)
+    monkeypatch.setattr("eventzoo.io.reading._LATE_US", 10)
     put(root, "user01_led", 0, [(1, 100, 200)])
     path = root / "user01_led.aedat"
     data = bytearray(path.read_bytes())

@@ -58,10 +58,21 @@ def test_a_time_after_the_counter_has_started_again(tmp_path):
     assert read(tmp_path / "a.dat", start=2**32, stop=2**32 + 20).t.tolist() == [2**32, 2**32 + 10]
 
 
-def test_sorting_part_of_a_recording_is_refused(tmp_path):
-    write(tmp_path / "a.dat", EVENTS)
-    with pytest.raises(EventZooError, match="sort does not go together with start and stop"):
-        read(tmp_path / "a.dat", sort=True, start=3)
+@pytest.mark.parametrize("block", [1, 3, 1 << 16])
+def test_part_of_a_recording_whose_events_are_late(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(recording, "BLOCK_EVENTS", block)
+    rng = np.random.default_rng(0)
+    true = np.arange(0, 300_000, 997)
+    t = true[np.argsort(true + rng.uniform(0, 9_000, len(true)))]  # delivered up to 9 ms late
+    words = np.stack([t, t % 9 | (t % 7) << 14 | 1 << 28], 1)
+    (tmp_path / "a.dat").write_bytes(b"\x0c\x08" + words.astype("<u4").tobytes())
+    whole = read(tmp_path / "a.dat", sensor_size=(9, 9), sort=True)
+    assert whole.t.tolist() == true.tolist()
+    for start, stop in ((None, 100_000), (100_000, None), (100_000, 150_000), (0, 1), (299_000, 400_000), (997 * 50, 997 * 51 + 1)):
+        part = read(tmp_path / "a.dat", sensor_size=(9, 9), start=start, stop=stop, sort=True)
+        assert part == whole.between(-1 if start is None else start, 10**9 if stop is None else stop)
+    with pytest.raises(EventFileError, match="time runs backwards"):
+        read(tmp_path / "a.dat", sensor_size=(9, 9), start=0, stop=150_000)
 
 
 def test_public_names():

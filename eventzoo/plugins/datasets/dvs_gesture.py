@@ -135,7 +135,7 @@ class DVSGesture(FolderDataset):
     def __getitem__(self, index: int) -> Sample:
         clip = self._clips[index]
         key = f"{clip.trial}/{clip.number}" if self.layout == "aedat" else clip.path.relative_to(self.root).with_suffix("").as_posix()
-        return Sample(read(clip.path, sensor_size=self.sensor_size, start=clip.start, stop=clip.stop), clip.label, key)
+        return Sample(read(clip.path, sensor_size=self.sensor_size, start=clip.start, stop=clip.stop, sort=True), clip.label, key)
 
     def source_files(self) -> list[Path]:
         """The recordings, their labels and the list of trials."""

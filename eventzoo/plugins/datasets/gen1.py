@@ -113,7 +113,7 @@ class Gen1(FolderDataset):
         recording = int(self._first.searchsorted(index, side="right")) - 1
         path, labels = self.recordings[recording], self._labels[recording]
         time = int(np.unique(labels.t)[index - self._first[recording]])
-        events = read(path, sensor_size=self.sensor_size, start=max(0, time - self.window), stop=time)
+        events = read(path, sensor_size=self.sensor_size, start=max(0, time - self.window), stop=time, sort=True)
         return Sample(events, None, f"{self.split}/{_name(path)}/{time}", labels[labels.t == time])
 
     def source_files(self) -> list[Path]:

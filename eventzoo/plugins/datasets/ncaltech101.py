@@ -156,7 +156,7 @@ class NCaltech101(FileDataset):
     def _read(self, path: Path) -> Events:
         if path.suffix == ".npy":
             return self._read_array(path)
-        return read(path, sensor_size=self.sensor_size, start=self.start, stop=self.stop)
+        return read(path, sensor_size=self.sensor_size, start=self.start, stop=self.stop, sort=True)
 
     def _read_array(self, path: Path) -> Events:
         array = read_npy(path)

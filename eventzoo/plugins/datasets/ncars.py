@@ -66,7 +66,7 @@ class NCars(FileDataset):
         return _FOLDERS.index(folder), int(name[1])
 
     def _read(self, path: Path) -> Events:
-        return read(path, sensor_size=self.sensor_size, encoding="xytp" if path.name == _EVENTS else "dat")
+        return read(path, sensor_size=self.sensor_size, encoding="xytp" if path.name == _EVENTS else "dat", sort=True)
 
     def source_files(self) -> list[Path]:
         """The recordings, and of a copy as text the labels."""
