@@ -89,6 +89,21 @@ def test_windows_are_exact_at_events_of_the_same_time(tmp_path_factory, times, l
     assert sample.events.t.tolist() == [time for time in t if label + 1 - window <= time < label + 1]
 
 
+def test_events_that_were_delivered_late_are_in_their_window(tmp_path):
+    events = recording()
+    put(tmp_path / "train", "late", events, [(900_000, 10, 10, 50, 50, 0)])
+    path = tmp_path / "train" / "late_td.dat"
+    data = bytearray(path.read_bytes())
+    start = len(data) - 8 * len(events)
+    records = np.frombuffer(data, "<u8", offset=start).copy()
+    delivered = np.argsort(events.t + np.random.default_rng(0).uniform(0, 5_000, len(events)))  # up to 5 ms late
+    path.write_bytes(bytes(data[:start]) + records[delivered].tobytes())
+    window = Gen1(str(tmp_path))[0].events
+    wanted = events.between(800_000, 900_000)
+    assert window.t.tolist() == wanted.t.tolist()
+    assert sorted(zip(window.t, window.x, window.y, strict=True)) == sorted(zip(wanted.t, wanted.x, wanted.y, strict=True))
+
+
 def test_root_may_be_the_folder_itself(root):
     inner, outer = Gen1(str(root / FOLDER), "test"), Gen1(str(root), "test")
     assert inner[0].key == outer[0].key == "test/c/1000000"

@@ -197,3 +197,12 @@ def test_published_file_list(realdata, tmp_path):
     train, val, test = (NCars(str(tmp_path), split) for split in ("train", "val", "test"))
     assert (len(train), len(val), len(test)) == (15_422 - 3_084, 3_084, 8_607)
     assert sum(label == 0 for _, label in test.files) == 4_396
+
+
+def test_events_that_were_delivered_late_are_sorted(tmp_path):
+    path = tmp_path / FILES[2]
+    path.parent.mkdir(parents=True)
+    words = [[t, x | 7 << 14 | 1 << 28] for t, x in ((5, 1), (9, 2), (7, 3), (9, 4))]
+    path.write_bytes(b"\x00\x08" + np.array(words, "<u4").tobytes())
+    events = NCars(str(tmp_path))[0].events
+    assert events == Events([1, 3, 2, 4], [7] * 4, [5, 7, 9, 9], [1] * 4, (120, 100))
