@@ -33,6 +33,9 @@ def main(args: Sequence[str] | None = None) -> None:
         _run(given)
     except EventZooError as error:
         sys.exit(f"eventzoo: error: {_without_traceback(str(error))}")
+    except KeyboardInterrupt:
+        print("\neventzoo: interrupted", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
 

@@ -133,6 +133,21 @@ def test_fit_uses_the_store_and_builds_it(command_line, recipe, capsys):
     assert losses[0] == losses[1]
 
 
+def test_an_interrupted_prepare_says_how_to_go_on(command_line, recipe, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("eventzoo.commands.prepare.prepare", interrupt)
+        with pytest.raises(SystemExit, match="interrupted; what is prepared is kept, and the same command goes on"):
+            command_line("prepare", "--config", recipe)
+    monkeypatch.setattr("eventzoo.commands.inspect.inspect", interrupt)
+    with pytest.raises(SystemExit) as stopped:
+        command_line("inspect", recipe)
+    assert stopped.value.code == 130
+    assert "eventzoo: interrupted" in capsys.readouterr().err
+
+
 def test_errors_of_prepare(command_line, recipe):
     with pytest.raises(SystemExit, match="there is no config gone"):
         command_line("prepare", "--config", "gone.yaml")

@@ -67,7 +67,10 @@ def _prepare(data: EventDataModule, stage: Stage, config: Namespace) -> Prepared
     started = time.monotonic()
     pipeline = data.pipeline(stage)
     kept = "samples" if pipeline.realisations is None else f"{type(data.representation).__name__} values"
-    result = prepare(data.store, pipeline, jobs=config.jobs, backend=config.backend, repair=config.repair, progress=True)
+    try:
+        result = prepare(data.store, pipeline, jobs=config.jobs, backend=config.backend, repair=config.repair, progress=True)
+    except KeyboardInterrupt as error:
+        raise EventZooError("interrupted; what is prepared is kept, and the same command goes on where this one stopped") from error
     there = result.slots - len(result.failures)
     print(f"{stage}: {there:,} of {result.slots:,} {kept}, {result.built:,} built in {time.monotonic() - started:.1f} s → {result.folder}")
     return result

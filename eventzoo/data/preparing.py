@@ -117,6 +117,8 @@ def prepare(
             with _writing(building, pipeline) as values:
                 values.drop(damaged)
                 built, failures = _build(values, pipeline, jobs, backend, progress)
+                if not failures and store_name(pipeline) != folder.name:
+                    raise EventZooError(f"{pipeline.dataset.split}: recordings have changed while they were prepared; prepare again")
                 if not failures:
                     _finish(values, finishing, pipeline)
                     finishing.rename(folder)

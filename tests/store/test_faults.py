@@ -229,6 +229,23 @@ def test_the_manifest_says_what_the_store_was_made_of(tmp_path, from_files):
     assert manifest["representation"]["class_path"] == "eventzoo.representations.EventGraph"
 
 
+def test_recordings_that_change_while_they_are_prepared(tmp_path, from_files, monkeypatch):
+    from eventzoo.data import preparing
+
+    build = preparing._build
+
+    def change_and_build(*args):
+        os.utime(from_files.dataset.source_files()[0], (0, 0))
+        return build(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(preparing, "_build", change_and_build)
+        with pytest.raises(EventZooError, match="recordings have changed while they were prepared"):
+            prepare(tmp_path / "stores", from_files, jobs=1)
+    assert not [folder for folder in (tmp_path / "stores").glob("NMNIST-*") if not folder.suffix]
+    assert prepare(tmp_path / "stores", from_files, jobs=1).built == 4
+
+
 def test_two_processes_do_not_prepare_the_same_store(tmp_path, graphs):
     from filelock import FileLock
 
