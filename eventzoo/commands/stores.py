@@ -26,7 +26,7 @@ def run(args: list[str]) -> None:
         EventZooError: Something is damaged.
     """
     parser = argparse.ArgumentParser("eventzoo data", description="Look after recordings and prepared stores.")
-    parser.add_argument("action", choices=list(_ACTIONS), help="; ".join(f"{name}: {action.__doc__}" for name, action in _ACTIONS.items()))
+    parser.add_argument("action", choices=list(_ACTIONS), help=" ".join(f"{name}: {action.__doc__}" for name, action in _ACTIONS.items()))
     parser.add_argument("--store", type=Path, default=default_root(), help="folder of the stores (default: %(default)s)")
     parser.add_argument("--config", help="for verify: a recipe, whose recordings are read, every one")
     parser.add_argument("--all", action="store_true", help="for clean: delete every store, not only what is stale")
@@ -36,7 +36,7 @@ def run(args: list[str]) -> None:
 
 
 def verify(given: argparse.Namespace) -> None:
-    """read every value of every store, or with --config every recording of a recipe, and say what is damaged"""  # noqa: D403, D415  # a help text
+    """Read every value of every store, or with `--config` every recording of a recipe, and say what is damaged."""
     if given.config is not None:
         _verify_recordings(given.config)
         return
@@ -62,7 +62,7 @@ def _verify_recordings(config: str) -> None:
 
 
 def stats(given: argparse.Namespace) -> None:
-    """list the stores: what they hold, how much, and whether they are complete and fresh"""  # noqa: D403, D415
+    """List the stores: what they hold, how much, and whether they are complete and fresh."""
     table = Table("store", "holds", "values", "size", "state", title=f"prepared stores in {given.store}")
     for folder in _stores(given.store):
         manifest = read_manifest(folder)
@@ -72,7 +72,7 @@ def stats(given: argparse.Namespace) -> None:
 
 
 def clean(given: argparse.Namespace) -> None:
-    """delete stale stores, or with --all every one, and say what was deleted"""  # noqa: D403, D415
+    """Delete stale stores, or with `--all` every one, and say what was deleted."""
     for folder in _stores(given.store):
         state = "deleted on request" if given.all else _stale(read_manifest(folder))
         if state:
