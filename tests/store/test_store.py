@@ -141,7 +141,7 @@ def test_a_missing_recording_is_named(tmp_path, from_files):
     path = from_files.dataset.source_files()[1]
     path.unlink()
     with pytest.raises(EventZooError, match=f"{path.name}.*cannot be read"):
-        find_store(tmp_path, from_files)
+        prepare(tmp_path, from_files, jobs=1)
 
 
 class Text(Representation):
