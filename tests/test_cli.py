@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from lightning.pytorch import Callback
 
@@ -110,20 +111,32 @@ def test_interrupted_and_resumed_equals_undisturbed(command_line, in_folder, cap
     assert resumed == {epoch: undisturbed[epoch] for epoch in (1, 2)}
 
 
+def test_the_last_epoch_is_kept_whether_it_is_the_best_or_not(command_line, in_folder, capsys):
+    settings = (*SMALL, "--trainer.max_epochs", 4, "--checkpoint.monitor", "epoch", "--checkpoint.mode", "min")
+    command_line("fit", *settings)
+    checkpoints = in_folder / "runs" / "aegnn_shapes" / "version_0" / "checkpoints"
+    best, last = (torch.load(checkpoints / f"{name}.ckpt", weights_only=True) for name in ("best", "last"))
+    assert (best["epoch"], last["epoch"]) == (0, 3)
+    capsys.readouterr()
+    command_line("fit", *settings, "--ckpt_path", checkpoints / "last.ckpt")  # nothing is left to do
+    assert not re.search("^epoch", capsys.readouterr().out, re.MULTILINE)
+    assert torch.load(checkpoints / "best.ckpt", weights_only=True)["epoch"] == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("store", [False, True])
 def test_killed_and_resumed_equals_undisturbed(command_line, in_folder, store):
     """SIGKILL with worker processes, after the first epoch and in the midst of the second: the same losses, bit for bit."""
-    settings = [*map(str, SMALL), "--trainer.max_epochs", "3", "--data.num_workers", "2", "--data.build_store", str(store).lower()]
+    settings = [*map(str, SMALL), "--trainer.max_epochs", "6", "--data.num_workers", "2", "--data.build_store", str(store).lower()]
 
     def losses(version):
         columns = ("train/loss", "val/loss")
         rows = metrics(in_folder / "runs" / "aegnn_shapes" / f"version_{version}")
         return {epoch: [row[name] for name in columns] for epoch, row in rows.items() if all(name in row for name in columns)}
 
-    command_line("fit", *SMALL, "--trainer.max_epochs", 3)
+    command_line("fit", *SMALL, "--trainer.max_epochs", 6)
     undisturbed = losses(0)
-    assert len(undisturbed) == 3
+    assert len(undisturbed) == 6
     resumed = []
     for version, seconds in ((1, 0.0), (2, 0.3)):
         log = in_folder / f"{version}.log"
@@ -141,7 +154,7 @@ def test_killed_and_resumed_equals_undisturbed(command_line, in_folder, store):
     finished = losses(3)
     assert finished
     assert finished == {epoch: undisturbed[epoch] for epoch in finished}
-    assert max(finished) == 2
+    assert max(finished) == 5
 
 
 @pytest.mark.parametrize(

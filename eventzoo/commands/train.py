@@ -26,7 +26,7 @@ from eventzoo.errors import EventZooError, PluginError, PluginWarning
 from eventzoo.model import EventModel
 from eventzoo.plots import draw_predictions
 from eventzoo.specs import refusal
-from eventzoo.tasks.callbacks import EpochLine, ExactResume
+from eventzoo.tasks.callbacks import EpochLine, ExactResume, LastCheckpoint
 from eventzoo.tasks.classification import Classification
 
 
@@ -93,15 +93,13 @@ class EventZooCLI(LightningCLI):
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
         parser.link_arguments("data.in_channels", "model.init_args.backbone.init_args.in_channels", apply_on="instantiate")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({"checkpoint.monitor": "val/accuracy", "checkpoint.mode": "max", "checkpoint.save_last": True})
+        parser.set_defaults({"checkpoint.monitor": "val/accuracy", "checkpoint.mode": "max"})
         parser.set_defaults({"checkpoint.filename": "best", "checkpoint.enable_version_counter": False})
 
     def before_instantiate_classes(self) -> None:
         """Save each command's configuration under its own name, and refuse to evaluate an untrained network."""
         command = str(self.subcommand)
         self.save_config_kwargs["config_filename"] = f"{command}.yaml"
-        if self.config[command].trainer.fast_dev_run:
-            self.config[command].checkpoint.save_last = False  # Lightning would write it even so
         checkpoint = self.config[command].get("ckpt_path")
         if checkpoint is None and command != "fit":
             raise EventZooError(f"{command} needs a trained network: give --ckpt_path runs/…/checkpoints/best.ckpt")
@@ -122,10 +120,13 @@ class EventZooCLI(LightningCLI):
             raise EventZooError(reason) from error
 
     def after_instantiate_classes(self) -> None:
-        """Make the checkpoints' folder absolute, by which a resumed training recognises its own."""
+        """Make the checkpoints' folder absolute, by which a resumed training recognises its own, and keep every last epoch in it."""
         callback, folder = self.trainer.checkpoint_callback, self.trainer.log_dir
-        if isinstance(callback, ModelCheckpoint) and callback.dirpath is None and folder is not None:
+        if not isinstance(callback, ModelCheckpoint):
+            return
+        if callback.dirpath is None and folder is not None:
             callback.dirpath = os.path.realpath(os.path.join(folder, "checkpoints"))
+        self.trainer.callbacks.append(LastCheckpoint(callback.dirpath))  # type: ignore[attr-defined]  # after the best's, whose state it keeps
 
     def before_fit(self) -> None:
         """Say what is about to be trained."""

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,12 +23,22 @@ class ExactResume(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
         """Print the command."""
-        callback = trainer.checkpoint_callback
-        last = callback.last_model_path if isinstance(callback, ModelCheckpoint) else ""
+        last = next((callback.best_model_path for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)), "")
         if trainer.training and last:
             print(f"\nstopped in epoch {trainer.current_epoch}; go on with the same command and --ckpt_path {last}", file=sys.stderr)
         elif trainer.training:
             print("\nstopped before the first epoch was complete; nothing was saved", file=sys.stderr)
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Saves every epoch as `last.ckpt`, to go on from. Lightning's `save_last` leaves out epochs that are no better than the best.
+
+    Args:
+        folder: Where to; None for Lightning's choice.
+    """
+
+    def __init__(self, folder: str | Path | None) -> None:
+        super().__init__(dirpath=folder, filename="last", enable_version_counter=False)
 
 
 class EpochLine(Callback):
