@@ -123,6 +123,13 @@ def test_the_last_epoch_is_kept_whether_it_is_the_best_or_not(command_line, in_f
     assert torch.load(checkpoints / "best.ckpt", weights_only=True)["epoch"] == 0
 
 
+def test_a_schedule_with_an_end_is_not_prolonged(command_line, in_folder):
+    command_line("fit", *SMALL, "--trainer.max_epochs", 1)
+    last = in_folder / "runs" / "aegnn_shapes" / "version_0" / "checkpoints" / "last.ckpt"
+    with pytest.raises(SystemExit, match=r"one-cycle schedule ends after 4 steps, and this training has 8: resume with the max_epochs"):
+        command_line("fit", *SMALL, "--trainer.max_epochs", 2, "--ckpt_path", last)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("store", [False, True])
 def test_killed_and_resumed_equals_undisturbed(command_line, in_folder, store):

@@ -76,6 +76,16 @@ class Classification(LightningModule):
                     f"(width, height); set model.init_args.backbone.init_args.sensor_size to {list(size)}"
                 )
 
+    def on_train_start(self) -> None:
+        """Refuse to prolong a schedule that has its end built in; torch would fail in the midst of training."""
+        for config in self.trainer.lr_scheduler_configs:
+            planned, wanted = getattr(config.scheduler, "total_steps", None), int(self.trainer.estimated_stepping_batches)
+            if isinstance(config.scheduler, OneCycleLR) and planned is not None and planned < wanted:
+                raise EventZooError(
+                    f"the checkpoint's one-cycle schedule ends after {planned:,} steps, and this training has {wanted:,}: "
+                    "resume with the max_epochs that it began with, or begin anew"
+                )
+
     def forward(self, inputs: object) -> Tensor:
         """Logits `[B, num_classes]` of a batch."""
         return self.head(self.backbone(inputs))  # type: ignore[no-any-return]
