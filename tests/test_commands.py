@@ -52,6 +52,12 @@ def test_prepare_verify_stats_clean(command_line, recipe, capsys):
     printed = capsys.readouterr().out
     assert printed.count("complete") == 3
     assert printed.count("Histogram") == 2
+    whole = next((recipe.parent / "data" / "prepared").glob("MovingShapes-test-*"))
+    unfinished = whole.rename(f"{whole}.finishing")  # as a kill right before the renaming leaves it
+    command_line("data", "stats")
+    printed = capsys.readouterr().out
+    assert (printed.count("complete"), printed.count("interrupted")) == (2, 1)
+    unfinished.rename(whole)
     command_line("data", "clean")
     assert capsys.readouterr().out == ""
     assert len(stores(recipe)) == 3

@@ -96,6 +96,8 @@ def _state(folder: Path, manifest: dict[str, Any]) -> str:
     if folder.suffix == ".building":
         with lmdb.open(str(folder), readonly=True, lock=False) as environment:
             return f"{environment.stat()['entries']:,} built so far"
+    if folder.suffix == ".finishing":
+        return "interrupted at the end; prepare again"
     return _stale(manifest) or "complete"
 
 
