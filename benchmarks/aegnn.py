@@ -62,18 +62,18 @@ class EdgeByEdge(torch.nn.Module):
 
 def graphs() -> None:
     events = moving_edge(10_000)
-    x, y, t = events.x, events.y, (events.t * 0.5e-5).astype(np.float32)
+    x, y, t, scale = events.x, events.y, events.t, 0.5e-5
     contenders = {
-        "causal, the 32 most recent": lambda: radius_graph(x, y, t, 3.0, 32, causal=True),
-        "symmetric, the 32 most recent": lambda: radius_graph(x, y, t, 3.0, 32, causal=False),
-        "symmetric, unlimited": lambda: radius_graph(x, y, t, 3.0, causal=False),
+        "causal, the 32 most recent": lambda: radius_graph(x, y, t, 3.0, 32, causal=True, time_scale=scale),
+        "symmetric, the 32 most recent": lambda: radius_graph(x, y, t, 3.0, 32, causal=False, time_scale=scale),
+        "symmetric, unlimited": lambda: radius_graph(x, y, t, 3.0, causal=False, time_scale=scale),
     }
     try:
         from scipy.spatial import cKDTree
     except ImportError:
         pass
     else:
-        pos = np.stack([x, y, t], 1)
+        pos = np.stack([x, y, (t * scale).astype(np.float32)], 1)
         contenders["symmetric, unlimited, scipy's k-d tree"] = lambda: cKDTree(pos).query_pairs(3.0, output_type="ndarray")
     for name in ("causal, the 32 most recent", "symmetric, the 32 most recent"):
         print(f"{name}: {contenders[name]().shape[1] / len(t):.1f} edges a node")

@@ -20,7 +20,8 @@ class EventGraph(Representation[Data]):
     A node is at (x, y, (t - t₀) · time_scale), t₀ being the first event's time, with the polarity ±1 as its feature. Two
     events are joined if they are closer than `radius` (strictly, in float32). An event looks only at the past for its
     neighbours and keeps the `max_neighbors` most recent ones, so that later events never change earlier edges. A causal
-    graph has edges from the past to the present alone; a symmetric graph has each of them in both directions.
+    graph has edges from the past to the present alone; a symmetric graph has each of them in both directions. Edges and offsets
+    depend on the differences of whole microseconds alone, so that a window of a long stream has the stream's.
 
     Source: Schaefer et al., AEGNN, CVPR 2022, section 3.1; there, the neighbours beyond the limit are dropped at random.
 
@@ -47,14 +48,13 @@ class EventGraph(Representation[Data]):
 
     def __call__(self, events: Events) -> Data:
         """The graph of one recording."""
-        x, y = events.x, events.y
-        t = ((events.t - events.t[:1]) * self.time_scale).astype(np.float32)
-        edges = radius_graph(x, y, t, self.radius, self.max_neighbors, causal=self.causal)
+        x, y, t = events.x, events.y, events.t
+        edges = radius_graph(x, y, t, self.radius, self.max_neighbors, causal=self.causal, time_scale=self.time_scale)
         return Data(
             x=torch.from_numpy(np.where(events.p, np.float32(1), np.float32(-1))[:, None]),
-            pos=torch.from_numpy(np.stack([x, y, t], 1, dtype=np.float32)),
+            pos=torch.from_numpy(np.stack([x, y, (t - t[:1]) * self.time_scale], 1, dtype=np.float32, casting="same_kind")),
             edge_index=torch.from_numpy(edges),
-            edge_attr=torch.from_numpy(relative_positions(x, y, t, edges, self.radius)),
+            edge_attr=torch.from_numpy(relative_positions(x, y, t, edges, self.radius, self.time_scale)),
         )
 
     def to_tensors(self, value: Data) -> dict[str, Tensor]:
