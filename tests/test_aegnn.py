@@ -28,7 +28,10 @@ def randomised_norms(network):
     return network.eval()
 
 
-@pytest.mark.parametrize("settings", [{}, {"dim": 2}, {"kernel_size": 8}, {"bias": False, "root_weight": False}, {"out_size": (3, 2)}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"dim": 2}, {"kernel_size": 8}, {"bias": False, "root_weight": False}, {"out_size": (3, 2)}, {"coarse_positions": "centre"}],
+)
 def test_a_sample_means_the_same_in_any_company(batch_of, settings):
     network = randomised_norms(small(**settings))
     together = network(batch_of(300, 1, 0, 150))
@@ -102,7 +105,10 @@ def literal_aegnn(network, graph):
     names = sorted(set(voxel))
     members = [[node for node, name in enumerate(voxel) if name == own] for own in names]
     skip = torch.stack([x[rows].amax(0) for rows in members])
-    pos = torch.stack([pos[rows].mean(0) for rows in members])
+    if network.pool5.positions == "mean":
+        pos = torch.stack([pos[rows].mean(0) for rows in members])
+    else:
+        pos = pos.new_tensor([[5 * column + 2.5, 5 * row + 2.5, 0] for row, column in names])
     edges = sorted({(names.index(voxel[j]), names.index(voxel[i])) for j, i in edges if voxel[j] != voxel[i]})
     offsets = [(pos[j] - pos[i]) / (2 * 10) + 0.5 for j, i in edges]  # twice a voxel of 5 pixels
     x = convolve(7, convolve(6, skip, edges, offsets), edges, offsets) + skip
@@ -116,12 +122,13 @@ def literal_aegnn(network, graph):
     return cells
 
 
+@pytest.mark.parametrize("positions", ["mean", "centre"])
 @pytest.mark.parametrize("causal", [True, False])
-def test_equals_the_network_written_out(make_events, causal):
+def test_equals_the_network_written_out(make_events, causal, positions):
     representation = eventzoo.representations.EventGraph(radius=4.0, time_scale=5e-5, causal=causal)
     graph = representation(make_events(60, seed=3))
     assert graph.num_edges > 30
-    network = randomised_norms(small(channels=(3, 4, 4, 4, 5, 5, 5)))
+    network = randomised_norms(small(channels=(3, 4, 4, 4, 5, 5, 5), coarse_positions=positions))
     found = network(representation.collate([graph]))[0]
     with torch.no_grad():
         torch.testing.assert_close(found.double(), literal_aegnn(network.double(), graph), rtol=1e-4, atol=1e-5)
@@ -143,7 +150,10 @@ def test_torch_fx_captures_it_layer_by_layer(batch_of):
     assert torch.equal(torch.fx.GraphModule(network, graph)(batch), network(batch))
 
 
-@pytest.mark.parametrize("settings", [{"channels": (1, 2, 3, 4, 5, 6, 7)}, {"channels": (4, 4, 4, 4)}, {"kernel_size": 1}, {"dim": 4}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"channels": (1, 2, 3, 4, 5, 6, 7)}, {"channels": (4, 4, 4, 4)}, {"kernel_size": 1}, {"dim": 4}, {"coarse_positions": "median"}],
+)
 def test_nonsense_is_refused(settings):
     with pytest.raises(EventZooError, match="AEGNN: "):
         small(**settings)

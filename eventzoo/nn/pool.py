@@ -1,11 +1,15 @@
 """Max pooling of graphs on fixed grids, whose cells depend on the sensor alone and never on the batch."""
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
+
+from eventzoo.errors import EventZooError
+
+Positions = Literal["mean", "centre"]
 
 
 class CoarseGraph(NamedTuple):
@@ -38,8 +42,8 @@ def relative_positions(pos: Tensor, edge_index: Tensor, scale: float) -> Tensor:
 class VoxelMaxPool(nn.Module):
     """Pool all nodes of a voxel of the image plane into one; its edges are those that lead from voxel to voxel.
 
-    Features are the maximum over the voxel's nodes, the position is their mean. Nodes come out ordered by sample, then by
-    voxel, x fastest.
+    Features are the maximum over the voxel's nodes, the position is their mean or the voxel's centre. Nodes come out ordered
+    by sample, then by voxel, x fastest.
 
     Source: Schaefer et al., AEGNN, CVPR 2022. Other than there, the grid starts at pixel (0, 0) whatever the batch holds,
     and the offsets of the coarse edges are divided by a constant instead of the batch's maximum.
@@ -48,15 +52,22 @@ class VoxelMaxPool(nn.Module):
         voxel_size: `(width, height)` of a voxel in pixels.
         sensor_size: `(width, height)` of the sensor in pixels.
         scale: Largest absolute offset between joined voxels' positions, which maps to 1; larger ones are clamped.
+        positions: `mean` of the voxel's nodes, or the voxel's `centre`, with 0 for what is not a pixel. Where the sensor ends before
+            the centre of its last voxels, they are at its last pixel.
+
+    Raises:
+        EventZooError: `positions` is none of these.
 
     Shapes:
         input: x `[N, C]`, pos `[N, D]` with pixels first, edge_index `[2, E]`, batch `[N]`.
         output: A `CoarseGraph`.
     """
 
-    def __init__(self, voxel_size: tuple[int, int], sensor_size: tuple[int, int], scale: float) -> None:
+    def __init__(self, voxel_size: tuple[int, int], sensor_size: tuple[int, int], scale: float, positions: Positions = "mean") -> None:
         super().__init__()
-        self.voxel_size, self.scale = voxel_size, scale
+        if positions not in get_args(Positions):
+            raise EventZooError(f"VoxelMaxPool: positions are 'mean' or 'centre', not {positions!r}")
+        self.voxel_size, self.sensor_size, self.scale, self.positions = voxel_size, sensor_size, scale, positions
         self.grid = (math.ceil(sensor_size[0] / voxel_size[0]), math.ceil(sensor_size[1] / voxel_size[1]))
 
     def forward(self, x: Tensor, pos: Tensor, edge_index: Tensor, batch: Tensor) -> CoarseGraph:
@@ -64,7 +75,11 @@ class VoxelMaxPool(nn.Module):
         cells = self.grid[0] * self.grid[1]
         voxel = cell_index(pos, self.voxel_size, self.grid[0]) + batch * cells
         occupied, node = torch.unique(voxel, return_inverse=True)
-        coarse_pos = scatter(pos, node, 0, len(occupied), "mean")
+        if self.positions == "mean":
+            coarse_pos = scatter(pos, node, 0, len(occupied), "mean")
+        else:
+            coarse_pos = pos.new_zeros(len(occupied), pos.shape[1])
+            coarse_pos[:, :2] = self.centres(occupied % cells)
         ends = node[edge_index]
         source, target = ends[:, ends[0] != ends[1]]
         joined = torch.unique(target * len(occupied) + source)
@@ -77,9 +92,15 @@ class VoxelMaxPool(nn.Module):
             occupied // cells,
         )
 
+    def centres(self, voxel: Tensor) -> Tensor:
+        """Positions of voxels by their number, x fastest, if positions are centres: int64 `[M]` to pixels, float32 `[M, 2]`."""
+        numbers = voxel % self.grid[0], voxel // self.grid[0]
+        sides = zip(numbers, self.voxel_size, self.sensor_size, strict=True)
+        return torch.stack([((number + 0.5) * size).clamp(max=end - 1) for number, size, end in sides], 1)
+
     def extra_repr(self) -> str:
-        """Voxel and grid."""
-        return f"voxel_size={self.voxel_size}, grid={self.grid}"
+        """Voxel, grid and positions."""
+        return f"voxel_size={self.voxel_size}, grid={self.grid}, positions={self.positions!r}"
 
 
 class GridMaxPool(nn.Module):

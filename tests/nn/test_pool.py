@@ -1,8 +1,10 @@
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventzoo.nn.pool import GridMaxPool, VoxelMaxPool
+from eventzoo.errors import EventZooError
+from eventzoo.nn.pool import GridMaxPool, VoxelMaxPool, cell_index
 
 
 def random_nodes(nodes, samples, seed):
@@ -14,19 +16,22 @@ def random_nodes(nodes, samples, seed):
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 40), st.integers(0, 60), st.integers(0, 99))
-def test_voxels_equal_a_literal_loop(nodes, edges, seed):
+@given(st.integers(0, 40), st.integers(0, 60), st.integers(0, 99), st.sampled_from(["mean", "centre"]))
+def test_voxels_equal_a_literal_loop(nodes, edges, seed, positions):
     samples = 3
     x, pos, batch = random_nodes(nodes, samples, seed)
     edge_index = torch.randint(0, max(nodes, 1), (2, edges if nodes else 0), generator=torch.Generator().manual_seed(seed))
-    coarse = VoxelMaxPool((8, 6), (30, 20), scale=16.0)(x, pos, edge_index, batch)
+    coarse = VoxelMaxPool((8, 6), (30, 20), 16.0, positions)(x, pos, edge_index, batch)
 
     voxel = [(int(b), int(p[1] / 6), int(p[0] / 8)) for b, p in zip(batch, pos, strict=True)]
     names = sorted(set(voxel))
     members = {name: [n for n, v in enumerate(voxel) if v == name] for name in names}
     for row, name in enumerate(names):
         assert torch.equal(coarse.x[row], x[members[name]].max(0).values)
-        torch.testing.assert_close(coarse.pos[row], pos[members[name]].mean(0))
+        if positions == "mean":
+            torch.testing.assert_close(coarse.pos[row], pos[members[name]].mean(0))
+        else:
+            assert coarse.pos[row].tolist() == [(name[2] + 0.5) * 8, min((name[1] + 0.5) * 6, 19), 0]
         assert coarse.batch[row] == name[0]
     assert len(coarse.x) == len(names)
     joined = {(names.index(voxel[j]), names.index(voxel[i])) for j, i in edge_index.T.tolist() if voxel[j] != voxel[i]}
@@ -66,3 +71,19 @@ def test_the_far_corner_is_inside_for_sizes_that_do_not_divide():
     assert dense[0, 0].nonzero().tolist() == [[3, 3]]
     coarse = VoxelMaxPool((3, 5), (34, 34), 10.0)
     assert coarse.grid == (12, 7)
+
+
+@settings(deadline=None, max_examples=100)
+@given(*(st.tuples(st.integers(1, 40), st.integers(1, 40)) for _ in range(3)))
+def test_every_centre_is_in_its_voxel_and_on_the_sensor(voxel_size, sensor_size, cells):
+    pool = VoxelMaxPool(voxel_size, sensor_size, 1.0, "centre")
+    voxels = torch.arange(pool.grid[0] * pool.grid[1])
+    centres = pool.centres(voxels)
+    assert torch.equal(cell_index(centres, voxel_size, pool.grid[0]), voxels)
+    dense = GridMaxPool(cells, sensor_size)(torch.ones(len(voxels), 1), centres, torch.zeros_like(voxels), 1)
+    assert dense.shape == (1, 1, *reversed(cells))
+
+
+def test_other_positions_are_refused():
+    with pytest.raises(EventZooError, match="VoxelMaxPool: positions are 'mean' or 'centre', not 'median'"):
+        VoxelMaxPool((3, 5), (34, 34), 10.0, "median")

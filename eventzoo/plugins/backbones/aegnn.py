@@ -1,6 +1,6 @@
 """AEGNN's residual graph network."""
 
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from torch import Tensor
 from torch.nn.functional import elu
@@ -9,7 +9,7 @@ from torch_geometric.nn import BatchNorm
 
 from eventzoo.errors import EventZooError
 from eventzoo.nn.backbone import Backbone, Kind
-from eventzoo.nn.pool import GridMaxPool, VoxelMaxPool
+from eventzoo.nn.pool import GridMaxPool, Positions, VoxelMaxPool
 from eventzoo.nn.spline_conv import SplineBasis, SplineConv
 
 
@@ -35,6 +35,9 @@ class AEGNN(Backbone):
         out_size: `(width, height)` of the feature map, in cells.
         bias: Whether the convolutions have a bias.
         root_weight: Whether the convolutions see the node itself.
+        coarse_positions: Where a node of the coarse graph is: at the `mean` of its events' positions, as in the paper, or at the `centre`
+            of its voxel. With `centre`, an event moves no coarse node, so the edges to and from it stay what they are, and
+            inference event by event is about five times cheaper.
 
     Shapes:
         input: A batch of event graphs with x `[N, in_channels]`, pos `[N, 3]`, edge_index `[2, E]`, edge_attr `[E, 3]`.
@@ -55,12 +58,15 @@ class AEGNN(Backbone):
         out_size: tuple[int, int] = (4, 4),
         bias: bool = True,
         root_weight: bool = True,
+        coarse_positions: Positions = "mean",
     ) -> None:
         super().__init__()
         if len(channels) != 7 or channels[1] != channels[3] or channels[4] != channels[6]:
             raise EventZooError(f"AEGNN: channels are seven, the second equal to the fourth and the fifth to the seventh, not {channels}")
         if kernel_size < 2 or dim not in (2, 3):
             raise EventZooError(f"AEGNN: kernel_size is at least 2 and dim is 2 or 3, not {kernel_size} and {dim}")
+        if coarse_positions not in get_args(Positions):
+            raise EventZooError(f"AEGNN: coarse_positions is 'mean' or 'centre', not {coarse_positions!r}")
         self.sensor_size, self.out_channels, self.out_size, self.dim = sensor_size, channels[6], out_size, dim
         self.basis = SplineBasis(dim, kernel_size)
 
@@ -76,7 +82,7 @@ class AEGNN(Backbone):
         self.conv6, self.norm6 = layer(channels[4], channels[5])
         self.conv7, self.norm7 = layer(channels[5], channels[6])
         scale = 2.0 * max(pool_size) if coarse_scale is None else coarse_scale
-        self.pool5 = VoxelMaxPool(pool_size, sensor_size, scale)
+        self.pool5 = VoxelMaxPool(pool_size, sensor_size, scale, coarse_positions)
         self.pool7 = GridMaxPool(out_size, sensor_size)
 
     def forward(self, batch: Batch) -> Tensor:
