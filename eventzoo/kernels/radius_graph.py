@@ -80,7 +80,7 @@ def relative_positions(x: Pixels, y: Pixels, t: Times, edges: Edges, scale: floa
 
 
 @numba.njit(cache=True, nogil=True)
-def _disc(radius: np.float32, stride: int) -> tuple[int, Offsets, Squares]:
+def disc(radius: np.float32, stride: int) -> tuple[int, Offsets, Squares]:
     """The pixels closer than `radius` to a pixel: their offsets in a grid of row length `stride`, and squared distances."""
     reach = int(np.ceil(radius)) - 1  # pixels are whole, so a distance below r is at most ceil(r) - 1
     offset = np.empty((2 * reach + 1) ** 2, np.int64)
@@ -106,7 +106,7 @@ def _earlier(
     """
     n = len(t)
     stride = width + 2 * int(np.ceil(radius))
-    reach, offset, square = _disc(radius, stride)
+    reach, offset, square = disc(radius, stride)
     bound = radius * radius
     cells = stride * (height + 2 * reach)
     slots = 1

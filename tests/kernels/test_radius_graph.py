@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventzoo.kernels.radius_graph import UNLIMITED, _disc, radius_graph, relative_positions, search_chains
+from eventzoo.kernels.radius_graph import UNLIMITED, disc, radius_graph, relative_positions, search_chains
 
 
 def literal_graph(x, y, t, radius, max_neighbors, causal, time_scale=1.0):
@@ -99,7 +99,7 @@ def test_chains_in_rings_give_the_neighbours_among_the_latest_events(stream, rad
     begin, mask = 2**40, capacity - 1
     margin = int(np.ceil(radius))
     stride = 30 + 2 * margin
-    _, offset, square = _disc(np.float32(radius), stride)
+    _, offset, square = disc(np.float32(radius), stride)
     newest = np.full(stride * stride, -1, np.int64)
     times, older = np.zeros(capacity, np.int64), np.full(capacity, -1, np.int64)
     source = np.empty(capacity, np.int64)
