@@ -38,14 +38,19 @@ class ClassificationResult:
     Attributes:
         class_id: Index of the most probable class.
         label: Its name.
-        probabilities: float32 `[classes]`, summing to one.
         logits: float32 `[classes]`.
     """
 
     class_id: int
     label: str
-    probabilities: NDArray[np.float32]
     logits: NDArray[np.float32]
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Softmax of the logits, float32 `[classes]`, summing to one. Computed when asked for, as not every event's is."""
+        relative = np.exp(self.logits - self.logits.max())  # at most 1, however large the logits
+        shares: NDArray[np.float32] = relative / relative.sum()
+        return shares
 
     def __str__(self) -> str:
         return f"{self.label} ({self.probabilities[self.class_id]:.1%})"
@@ -99,8 +104,12 @@ class EventModel(nn.Module):
         self.eval()
         logits = self.head(self.backbone(batch))[0].float().cpu()
         self.train(was_training)
+        return self.result(logits.numpy())
+
+    def result(self, logits: NDArray[np.float32]) -> ClassificationResult:
+        """What logits, float32 `[classes]`, say in the model's words. The array is kept, not copied."""
         class_id = int(logits.argmax())
-        return ClassificationResult(class_id, self.classes[class_id], logits.softmax(0).numpy(), logits.numpy())
+        return ClassificationResult(class_id, self.classes[class_id], logits)
 
     def save(self, folder: str | Path) -> Path:
         """Write `config.json` and `model.safetensors` to a folder, which appears whole or not at all.

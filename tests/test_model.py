@@ -47,6 +47,16 @@ def test_results_hang_together(model, make_events):
     assert str(result) == f"{result.label} ({result.probabilities.max():.1%})"
 
 
+@pytest.mark.parametrize("logits", [[0.0, 0.0, 0.0], [1e4, -1e4, 9999.0], [-300.0, -301.0, -400.0]])
+def test_probabilities_of_any_logits(model, logits):
+    logits = np.array(logits, np.float32)
+    result = model.result(logits)
+    assert (result.class_id, result.label, result.logits) == (0, "a", logits)
+    assert result.probabilities.dtype == np.float32
+    exact = np.exp(logits.astype(np.float64) - logits.max())
+    np.testing.assert_allclose(result.probabilities, exact / exact.sum(), rtol=1e-5, atol=1e-30)
+
+
 def test_asking_applies_the_transforms_and_leaves_the_mode_alone(model, make_events):
     events = make_events(400)
     kept = np.linspace(0, 399, 150).astype(int)
