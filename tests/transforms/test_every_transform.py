@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import pickle
 import re
 from pathlib import Path
@@ -230,6 +231,41 @@ def test_transforms_follow_each_other(make_events):
     rng = np.random.default_rng(5)
     assert apply([first, second], sample, np.random.default_rng(5)).events == second(first(sample, rng), rng).events
     assert apply([], sample, rng) is sample
+
+
+STREAMING = [
+    ("EveryKth", {"k": 1}),
+    ("EveryKth", {"k": 3}),
+    ("EveryKth", {"k": 50}),
+    ("CentreCrop", {"size": [5, 4]}),
+    ("Resize", {"sensor_size": [5, 20]}),
+    *((f"Random{which}Flip", {"probability": share}) for which in ("Horizontal", "Vertical", "Polarity") for share in (0.0, 1.0)),
+]
+
+
+def test_which_transforms_stream():
+    found = {name for name, args, _ in EXAMPLES if made(name, args).streams}
+    assert found == {name for name, _ in STREAMING}
+    assert not any(made(name, args).random for name, args, _ in EXAMPLES if made(name, args).streams)
+
+
+@pytest.mark.parametrize(("name", "args"), STREAMING)
+@settled
+@given(samples(), st.lists(st.integers(0, 40), max_size=6))
+def test_pieces_of_a_stream_give_what_the_whole_gives(name, args, sample, cuts):
+    transform = made(name, args)
+    whole = transform(sample, NoGenerator()).events
+    ends = sorted([0, *(min(cut, len(sample.events)) for cut in cuts), len(sample.events)])
+    pieces = [transform.on_stream(sample.events[start:stop], start) for start, stop in itertools.pairwise(ends)]
+    assert Events(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in "xytp"), whole.sensor_size) == whole
+    assert {piece.sensor_size for piece in pieces} == {whole.sensor_size}
+
+
+@every_transform
+def test_what_needs_the_whole_recording_refuses_a_stream(name, args, random, make_events):
+    if not made(name, args).streams:
+        with pytest.raises(EventZooError, match=f"^{name} cannot be done on a stream.*EveryKth thins out a stream"):
+            made(name, args).on_stream(make_events(20), 0)
 
 
 @pytest.mark.parametrize("mode", ["cut", "time", "random"])

@@ -12,6 +12,7 @@ from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.specs import Part
 
+_UNTOUCHED = np.random.default_rng(0)  # for transforms that draw nothing
 LEAST_VISIBLE = 0.1
 """A box of which less than this share of its area remains on the sensor is dropped."""
 
@@ -25,13 +26,28 @@ class EventTransform(Part, ABC):
     Attributes:
         random: Whether it draws from the generator. What comes before the first random transform can be prepared once;
             so a transform that says False never touches the generator.
+        streams: Whether it treats a stream that comes in pieces as it treats the whole.
     """
 
     random: bool = True
+    streams: bool = False
 
     @abstractmethod
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The transformed sample; the given one is not changed."""
+
+    def on_stream(self, events: Events, seen: int) -> Events:  # noqa: ARG002  # it matters where events are counted
+        """What it makes of the next events of a stream, `seen` of which came before: the same as if they had come at once.
+
+        Raises:
+            EventZooError: It does not stream.
+        """
+        if not self.streams:
+            raise EventZooError(
+                f"{type(self).__name__} cannot be done on a stream: what it makes of an event depends on the whole recording or on chance. "
+                "EveryKth thins out a stream"
+            )
+        return self(Sample(events, -1, "stream"), _UNTOUCHED).events
 
 
 def apply(transforms: Sequence[EventTransform], sample: Sample, rng: np.random.Generator) -> Sample:

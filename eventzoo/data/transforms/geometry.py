@@ -33,6 +33,7 @@ class RandomHorizontalFlip(EventTransform):
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = share(self, "probability", probability)
         self.random = 0 < probability < 1
+        self.streams = not self.random
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample, mirrored or not."""
@@ -53,6 +54,7 @@ class RandomVerticalFlip(EventTransform):
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = share(self, "probability", probability)
         self.random = 0 < probability < 1
+        self.streams = not self.random
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample, mirrored or not."""
@@ -147,6 +149,7 @@ class CentreCrop(EventTransform):
     """
 
     random = False
+    streams = True
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = _sensor_size(self, size)
@@ -184,6 +187,7 @@ class Resize(EventTransform):
     """
 
     random = False
+    streams = True
 
     def __init__(self, sensor_size: tuple[int, int]) -> None:
         self.sensor_size = _sensor_size(self, sensor_size)

@@ -21,6 +21,7 @@ class RandomPolarityFlip(EventTransform):
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = share(self, "probability", probability)
         self.random = 0 < probability < 1
+        self.streams = not self.random
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample, negated or not."""

@@ -7,6 +7,7 @@ import numpy as np
 from eventzoo.data.dataset import Sample
 from eventzoo.data.transforms.base import EventTransform, positive, take
 from eventzoo.errors import EventZooError
+from eventzoo.events import Events
 from eventzoo.kernels.lif_sampling import lif_sampling
 
 
@@ -59,13 +60,19 @@ class EveryKth(EventTransform):
     """
 
     random = False
+    streams = True
 
     def __init__(self, k: int) -> None:
         self.k = positive(self, "k", k)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:  # noqa: ARG002  # not needed here
         """The sample with fewer events."""
-        return replace(sample, events=sample.events[:: self.k])
+        return replace(sample, events=self.on_stream(sample.events, 0))
+
+    def on_stream(self, events: Events, seen: int) -> Events:
+        """The events whose place in the stream is a multiple of k."""
+        kept = np.arange(-seen % self.k, len(events), self.k)
+        return take(events, kept)  # not a slice: for strided arrays, every kernel behind it would be compiled anew
 
 
 class TemporalSubsample(EventTransform):
