@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eventzoo import async_converters, backbones, datasets, representations
+    from eventzoo.asynchronous import make_asynchronous
     from eventzoo.errors import EventZooError
     from eventzoo.events import Events
     from eventzoo.io import read, read_windows, write
@@ -22,6 +23,7 @@ _HOME = {
     "load": "eventzoo.zoo",
     "list_models": "eventzoo.zoo",
     "info": "eventzoo.zoo",
+    "make_asynchronous": "eventzoo.asynchronous",
 }
 _MODULES = ("datasets", "representations", "backbones", "async_converters")
 
@@ -35,6 +37,7 @@ __all__ = [
     "info",
     "list_models",
     "load",
+    "make_asynchronous",
     "read",
     "read_windows",
     "representations",

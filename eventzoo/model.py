@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import eventzoo
+from eventzoo.asynchronous import AsyncModel, Window, make_asynchronous
 from eventzoo.data.dataset import Sample
 from eventzoo.data.representation import Representation
 from eventzoo.data.transforms import EventTransform, apply
@@ -83,7 +84,6 @@ class EventModel(nn.Module):
         self.classes, self.sensor_size = tuple(classes), (int(sensor_size[0]), int(sensor_size[1]))
         self.eval()
 
-    @torch.inference_mode()
     def predict(self, events: Events) -> ClassificationResult:
         """What the model says of one recording, of any number of events.
 
@@ -98,18 +98,35 @@ class EventModel(nn.Module):
             raise EventZooError(f"the model is made for a {width}×{height} sensor, the recording has {given}; crop or scale it first")
         events = Events(events.x, events.y, events.t, events.p, self.sensor_size, trusted=True)
         sample = apply(self.transforms, Sample(events, -1, "predict"), np.random.default_rng(0))
+        return self.result(self.logits(sample.events))
+
+    @torch.inference_mode()
+    def logits(self, events: Events) -> NDArray[np.float32]:
+        """What the head returns for one recording as it is, without the model's transforms: float32 `[classes]`."""
         device = next(self.parameters()).device
-        batch = self.representation.collate([self.representation(sample.events)]).to(device)
+        batch = self.representation.collate([self.representation(events)]).to(device)
         was_training = self.training
         self.eval()
-        logits = self.head(self.backbone(batch))[0].float().cpu()
+        logits: NDArray[np.float32] = self.head(self.backbone(batch))[0].float().cpu().numpy()
         self.train(was_training)
-        return self.result(logits.numpy())
+        return logits
 
     def result(self, logits: NDArray[np.float32]) -> ClassificationResult:
         """What logits, float32 `[classes]`, say in the model's words. The array is kept, not copied."""
         class_id = int(logits.argmax())
         return ClassificationResult(class_id, self.classes[class_id], logits)
+
+    def asynchronous(self, window: Window | None = None, strict: bool = False) -> AsyncModel:
+        """The asynchronous form of the model: takes events as they come, and answers after each. See `eventzoo.make_asynchronous`.
+
+        Args:
+            window: The events that count; all of them if it is None.
+            strict: Whether a layer that has to be run densely is an error.
+
+        Raises:
+            EventZooError: `strict`, and a layer has to be run densely; or the window's features cannot be final.
+        """
+        return make_asynchronous(self, window, strict)
 
     def save(self, folder: str | Path) -> Path:
         """Write `config.json` and `model.safetensors` to a folder, which appears whole or not at all.

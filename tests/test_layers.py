@@ -13,6 +13,7 @@ LAYERS = [
     {"nn"},
     {"data"},
     {"tasks"},
+    {"asynchronous"},
     {"model", "plots"},
     {"zoo"},
     {"cli", "commands", "__main__"},

@@ -1,0 +1,35 @@
+"""Asynchronous execution: a trained network, event by event, with the answer of its synchronous form."""
+
+from eventzoo.asynchronous.async_model import AsyncModel, make_asynchronous
+from eventzoo.asynchronous.converter import AsyncConverter, Unsupported
+from eventzoo.asynchronous.plan import (
+    Domain,
+    EdgeIndex,
+    EdgeOffsets,
+    Features,
+    Cost,
+    Graph,
+    Plan,
+    Positions,
+    SampleIndex,
+    State,
+)
+from eventzoo.asynchronous.window import Window
+
+__all__ = [
+    "AsyncConverter",
+    "AsyncModel",
+    "Domain",
+    "EdgeIndex",
+    "EdgeOffsets",
+    "Features",
+    "Cost",
+    "Graph",
+    "Plan",
+    "Positions",
+    "SampleIndex",
+    "State",
+    "Unsupported",
+    "Window",
+    "make_asynchronous",
+]

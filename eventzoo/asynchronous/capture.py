@@ -1,0 +1,165 @@
+"""From a model to a plan: its operations in order, and for each the converter that puts it into the plan."""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx, nn
+
+from eventzoo.asynchronous.converter import AsyncConverter, Unsupported, converter_of, converters
+from eventzoo.asynchronous.plan import EdgeIndex, EdgeOffsets, Features, Plan, Positions, SampleIndex
+from eventzoo.errors import EventZooError
+
+if TYPE_CHECKING:
+    from eventzoo.model import EventModel
+
+_PLANNED = (Features, EdgeIndex, EdgeOffsets, Positions, SampleIndex)
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A layer that is run densely, on all that there is, after every push.
+
+    Attributes:
+        name: The layer.
+        reason: Why it has to be.
+    """
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+class Network(nn.Module):
+    """A model's backbone and head as one module: from a batch to what the head returns."""
+
+    def __init__(self, model: "EventModel") -> None:
+        super().__init__()
+        self.backbone, self.head = model.backbone, model.head
+
+    def forward(self, batch: Any) -> Any:
+        """The head's output."""
+        return self.head(self.backbone(batch))
+
+
+class Dense:
+    """Stands for a value that is not in the plan: it is computed by the layer itself."""
+
+
+@dataclass(eq=False)
+class Captured:
+    """A model in terms of a plan.
+
+    Attributes:
+        plan: What runs event by event.
+        output: What it ends with; None where the rest is run densely.
+        graph: The model's operations.
+        values: What each of them is: something of the plan, a plain value, or `Dense`.
+        fallbacks: Layers without a converter, and why.
+    """
+
+    plan: Plan
+    output: Features | None
+    graph: fx.GraphModule
+    values: dict[fx.Node, Any]
+    fallbacks: tuple[Fallback, ...]
+
+
+class _Tracer(fx.Tracer):
+    """Records layers that have a converter as one operation each, and looks into all others, if torch can."""
+
+    def __init__(self, known: dict[Any, AsyncConverter]) -> None:
+        super().__init__()
+        self.known = known
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a layer is recorded as one operation."""
+        own = type(m).__module__.startswith("torch_geometric.nn")
+        return converter_of(m, self.known) is not None or own or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Record a layer; one that torch cannot look into, for its control flow, as one operation."""
+        before = list(self.graph.nodes)
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception:  # a layer's code may raise anything when it is given a proxy
+            for node in reversed([node for node in self.graph.nodes if node not in before]):
+                self.graph.erase_node(node)
+            return self.create_proxy("call_module", self.path_of_module(m), args, kwargs)
+
+
+def capture(model: "EventModel", plan: Plan) -> Captured:
+    """Put a model into a plan, as far as there are converters.
+
+    Raises:
+        EventZooError: Its backbone and head cannot be put down as a series of operations at all.
+        Unsupported: Its representation cannot be made event by event.
+    """
+    known = converters()
+    representation = converter_of(model.representation, known)
+    if representation is None:
+        raise Unsupported("there is no async converter for it")
+    plan.layer = type(model.representation).__name__
+    batch = representation.convert(plan, model.representation)
+    network = Network(model).eval()
+    tracer = _Tracer(known)
+    try:
+        graph = fx.GraphModule(network, tracer.trace(network))
+    except Exception as error:
+        raise EventZooError(f"torch.fx cannot trace {type(model.backbone).__name__}: {error}") from error
+    values: dict[fx.Node, Any] = {}
+    fallbacks: list[Fallback] = []
+    for node in graph.graph.nodes:
+        plan.layer = _name(node)
+        before = next((given for given in node.all_input_nodes if isinstance(values[given], Dense)), None)
+        try:
+            if before is not None:
+                raise Unsupported(f"it comes after {_name(before)}")
+            values[node] = _value(node, graph, batch, values, known, plan)
+        except Unsupported as reason:
+            values[node] = Dense()
+            if node.op != "output":
+                fallbacks.append(Fallback(plan.layer, str(reason)))
+        if isinstance(values[node], Features):
+            values[node].shared = len(node.users) > 1
+    last = next(node for node in graph.graph.nodes if node.op == "output")
+    output = values[last]
+    return Captured(plan, output if isinstance(output, Features) else None, graph, values, tuple(fallbacks))
+
+
+def _value(
+    node: fx.Node, graph: fx.GraphModule, batch: Any, values: dict[fx.Node, Any], known: dict[Any, AsyncConverter], plan: Plan
+) -> Any:
+    """What an operation is in terms of the plan."""
+    if node.op == "placeholder":
+        return batch
+    if node.op == "get_attr":
+        return operator.attrgetter(str(node.target))(graph)
+    args, kwargs = (fx.node.map_arg(part, values.__getitem__) for part in (node.args, node.kwargs))
+    if node.op == "output":
+        return args[0]
+    inputs = [values[given] for given in node.all_input_nodes]
+    layer = graph.get_submodule(str(node.target)) if node.op == "call_module" else node.target
+    if node.op == "call_method":
+        layer = getattr(torch.Tensor, str(node.target), None) if inputs and isinstance(inputs[0], _PLANNED) else layer
+    if layer in (getattr, operator.getitem) and not isinstance(inputs[0], Features):
+        try:
+            return layer(*args, **kwargs)  # type: ignore[operator]  # a part of a batch, or of what a layer returned
+        except (AttributeError, TypeError, ValueError, IndexError) as error:
+            raise Unsupported("there is no async converter for this part of the batch") from error
+    converter = converter_of(layer, known) if layer is not None else None
+    if converter is None:
+        raise Unsupported("there is no async converter for it")
+    return converter.convert(plan, layer, *args, **kwargs)
+
+
+def _name(node: fx.Node) -> str:
+    """What an operation is called to users."""
+    if node.op == "call_module":
+        return str(node.target).removeprefix("backbone.")
+    target = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    return f"{target} ({node.name})" if node.name != target else target

@@ -1,0 +1,172 @@
+"""The compiled function of a plan: Python source that calls the steps in order, compiled by numba as one.
+
+A call from Python to a compiled function costs as much as an event, and hands over one array in as much time as a layer takes.
+So there is one function for the whole network, and its arrays are handed over in one object. The source is kept in a file,
+named by a hash of all that it is made of, because numba keeps compiled code for files only.
+"""
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numba
+from numba.core import types
+from numba.experimental import structref
+
+import eventzoo
+from eventzoo.asynchronous.plan import Call, Plain, Plan, RowLoop
+from eventzoo.errors import EventZooError
+from eventzoo.kernels import sites
+
+
+@structref.register
+class StatesType(types.StructRef):
+    """Type of `States` in compiled code."""
+
+
+class States(structref.StructRefProxy):
+    """All arrays of a network as one object for the compiled function."""
+
+
+structref.define_proxy(States, StatesType, ["arrays"])
+
+
+def compile_plan(plan: Plan, output: str) -> tuple[Callable[..., Any], Callable[..., int]]:
+    """Compile a plan.
+
+    Args:
+        plan: The plan.
+        output: Name of the state of type `Rows` that is recorded.
+
+    Returns:
+        A function that makes the `States` from the tuple of the plan's arrays, and a function `(states, x, y, t, p, first,
+        last, now, every, out, work)` that takes events `first` to `last`, `every` at a time, and writes the output's rows after
+        each time to `out`, `[events or 0, sites, C]`. It returns the index after the last event that was taken.
+    """
+    names: dict[Callable[..., Any], str] = {}
+    source = _source(plan, output, names)
+    module = _module(source, {_home(function) for function in names})
+    return module.make, module.run
+
+
+def _source(plan: Plan, output: str, names: dict[Callable[..., Any], str]) -> str:
+    """Source of the module; fills in the names of the functions that it imports."""
+
+    def call(part: Call, extra: str = "") -> str:
+        name = names.setdefault(part.function, f"f{len(names)}")
+        return f"{name}({', '.join(part.arguments)}{extra})"
+
+    assert plan.source is not None
+    body = [f"reached = {call(plan.source, ', x, y, t, p, done, stop, now')}"]
+    for part in plan.body:
+        step = plan.steps[part.step]
+        lines = (
+            _loop(part, step.cost.unit > 0, call, names) if isinstance(part, RowLoop) else [f"work[{part.step}, 0] += {call(part.call)}"]
+        )
+        body += [f"# {step.name}", *lines]
+    imports = []
+    for function, name in names.items():
+        python = function.py_func  # type: ignore[attr-defined]
+        if "<locals>" in python.__qualname__:
+            raise EventZooError(f"{python.__module__}.{python.__qualname__} must be a function of its module, to be compiled with others")
+        imports.append(f"from {python.__module__} import {python.__qualname__} as {name}")
+    return "\n".join(
+        [
+            f'"""An asynchronous network, written by eventzoo {eventzoo.__version__}."""',
+            "",
+            "import numba",
+            "",
+            f"from {States.__module__} import States",
+            *imports,
+            "",
+            "",
+            "@numba.njit(cache=True)",
+            "def make(arrays):",
+            "    return States(arrays)",
+            "",
+            "",
+            '@numba.njit(cache=True, nogil=True, error_model="numpy")',
+            "def run(states, x, y, t, p, first, last, now, every, out, work):",
+            f"    {', '.join(state.name for state in plan.states)}, = states.arrays",
+            "    done = first",
+            "    while True:",
+            "        stop = min(done + every, last)",
+            *(f"        {line}" for line in body),
+            "        if len(out) > 0 and reached > done:",
+            f"            out[reached - 1] = {output}.rows",
+            "        if reached < stop or reached == last:",
+            "            return reached",
+            "        done = reached",
+            "",
+        ]
+    )
+
+
+def _loop(loop: RowLoop, counts_units: bool, call: Callable[[Call], str], names: dict[Callable[..., Any], str]) -> list[str]:
+    """The lines of a layer that computes rows."""
+
+    def name(function: Callable[..., Any]) -> str:
+        return names.setdefault(function, f"f{len(names)}")
+
+    domain, output = loop.output.domain.sites.name, loop.output.rows.name
+    lines = [f"{name(sites.open_worklist)}({domain}, {output})"]
+    lines += [f"{name(sites.add_changed)}({domain}, {x.rows.name})" for x in loop.inputs]
+    if loop.graph is not None:
+        graph, readers, changed = loop.graph.state.name, name(loop.graph.add_readers), loop.inputs[0].rows.name
+        lines.append(f"{name(sites.add_touched)}({domain})")
+        lines.append(f"{readers}({graph}, {domain}, {changed}.changed, {changed}.count[0])")
+        if loop.reads_degrees:
+            lines.append(f"{readers}({graph}, {domain}, {domain}.touched, {domain}.count[{sites.TOUCHED}])")
+    lines += [f"for k in range({domain}.count[{sites.WORK}]):", f"    slot = {domain}.work[k]"]
+    if loop.graph is not None:
+        lines.append(f"    count = {name(loop.graph.incoming)}({loop.graph.state.name}, {loop.graph.edges.name}, {domain}, slot)")
+        lines.append(f"    work[{loop.step}, 1] += count")
+    counted = f"work[{loop.step}, 2] += " if counts_units else ""
+    lines += [f"    {counted}{call(loop.calls[0])}", *(f"    {call(part)}" for part in loop.calls[1:])]
+    lines += [f"    {name(sites.commit)}({domain}, {output}, slot)", f"work[{loop.step}, 0] += {domain}.count[{sites.WORK}]"]
+    return lines
+
+
+def _home(function: Callable[..., Any]) -> Path:
+    """Folder of the file that a function is defined in."""
+    return Path(function.py_func.__code__.co_filename).parent  # type: ignore[attr-defined]
+
+
+def _module(source: str, folders: set[Path]) -> ModuleType:
+    """The module of this source, compiled anew only if the source, or code in the folders of what it calls, is new."""
+    digest = hashlib.blake2b(f"{numba.__version__} {sys.version}\n{source}".encode(), digest_size=12)
+    for folder in sorted(folders):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
+    name = f"eventzoo_network_{digest.hexdigest()}"
+    if name in sys.modules:
+        return sys.modules[name]
+    path = _kept(f"{name}.py", source)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    return module
+
+
+def _kept(name: str, source: str) -> Path:
+    """The file of this name with this source, in the user's cache; where nothing can be kept, in a temporary folder."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eventzoo" / "networks"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        path = cache / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != source:
+            with tempfile.NamedTemporaryFile("w", dir=cache, suffix=".py", delete=False, encoding="utf-8") as file:
+                file.write(source)
+            os.replace(file.name, path)
+    except OSError:
+        path = Path(tempfile.mkdtemp(prefix="eventzoo-")) / name
+        path.write_text(source, encoding="utf-8")
+    return path

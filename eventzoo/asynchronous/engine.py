@@ -1,0 +1,301 @@
+"""Engines: what runs a model on a stream, compiled and event by event, or densely on the window."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import xxhash
+from numpy.typing import NDArray
+from torch import fx
+
+from eventzoo.asynchronous.capture import Captured, Dense
+from eventzoo.asynchronous.driver import compile_plan
+from eventzoo.asynchronous.materialise import PLANNED, materialise, slots
+from eventzoo.asynchronous.plan import Features, State
+from eventzoo.asynchronous.window import Window
+from eventzoo.errors import EventZooError
+from eventzoo.events import Events
+
+if TYPE_CHECKING:
+    from eventzoo.model import EventModel
+
+CHUNK = 1024
+"""Most events of one transaction: more are taken in several."""
+_NEVER = np.iinfo(np.int64).min
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def first_capacity(window: Window) -> int:
+    """Slots for events to begin with, a power of two: for the window, and a transaction's events beside it."""
+    return 1 << math.ceil(math.log2((window.events or 0) + CHUNK))
+
+
+class CompiledEngine:
+    """Runs a captured model: one compiled call for as many events as there are.
+
+    Args:
+        capture: Captures the model, with its state as it is before the first event.
+    """
+
+    def __init__(self, capture: Callable[[], Captured]) -> None:
+        self._capture = capture
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all events, and compute the answer to none."""
+        self.captured = self._capture()
+        self._plan = self.captured.plan
+        assert self._plan.source_domain is not None
+        self._domain = self._plan.source_domain
+        self._recorded = self.captured.output or next(part for part in self.captured.values.values() if isinstance(part, Features))
+        self._work = np.zeros((len(self._plan.steps), 3), np.int64)
+        self._make, self._run = compile_plan(self._plan, self._recorded.rows.name)
+        self._taken = 0  # slots that are taken at most
+        self._hand_over()
+        self.advance(_NEVER)
+        self._work[:] = 0
+
+    @property
+    def incremental(self) -> bool:
+        """Whether all of the network runs event by event."""
+        return self.captured.output is not None
+
+    def push(self, events: Events, every: int = CHUNK) -> NDArray[np.float32] | None:
+        """Take events, `every` at a time.
+
+        Returns:
+            For `every` 1, what `output` gives after each event.
+        """
+        count, done = len(events), 0
+        columns, rows = _columns(events), self._recorded.rows.value.rows
+        out = np.empty((count if every == 1 else 0, *rows.shape), np.float32)
+        while done < count:
+            stop = min(done + CHUNK, count)
+            self._make_room(stop - done)
+            reached = self._run(self._states, *columns, done, stop, _NEVER, every, out, self._work)
+            if reached < stop:
+                self._grow_edges()
+            done = reached
+        return self._shaped(out) if every == 1 else None
+
+    def advance(self, now: int) -> None:
+        """Put the clock to a time in microseconds."""
+        self._run(self._states, *_columns(Events.empty((1, 1))), 0, 0, now, 1, np.empty((0, 0, 0), np.float32), self._work)
+
+    def output(self) -> NDArray[np.float32]:
+        """What the head returns for the one sample that the window is."""
+        if self.captured.output is None:
+            return self._run_densely()
+        return self._shaped(self.captured.output.rows.value.rows[None])[0]
+
+    def _shaped(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`[T, sites, C]` as the head returns it: `[T, C]`, or `[T, C, height, width]`."""
+        if self._recorded.size is None:
+            return rows[:, 0].copy()
+        width, height = self._recorded.size
+        return rows.transpose(0, 2, 1).reshape(len(rows), -1, height, width)
+
+    def events(self, sensor_size: tuple[int, int]) -> Events:
+        """The events in the window."""
+        assert self._plan.events is not None
+        return Events(*self._plan.events(), sensor_size, trusted=True)
+
+    def work(self) -> list[tuple[str, float, float]]:
+        """Each layer's operations since `reset`, and those of a synchronous forward on the window, a multiply-add being 2."""
+        found: dict[str, tuple[float, float]] = {}
+        for number, step in enumerate(self._plan.steps):
+            sites, edges, _ = self._work[step.counter]
+            units = self._work[number, 2]
+            there = slots(step.domain)
+            joined = 0 if step.graph is None else step.graph.edges.value.degree[there].sum()
+            dense = len(there) * (step.cost.site + step.cost.unit * units / max(sites, 1)) + joined * step.cost.edge
+            done = sites * step.cost.site + edges * step.cost.edge + units * step.cost.unit
+            before = found.get(step.name, (0.0, 0.0))
+            found[step.name] = (before[0] + float(done), before[1] + float(dense))
+        return [(name, *operations) for name, operations in found.items()]
+
+    def state_dict(self) -> Arrays:
+        """The state as arrays by name, copied."""
+        found = {f"{state.name}.{name}": array.copy() for state, name, array in self._arrays()}
+        found["work"] = self._work.copy()
+        return found | {"checksum": _checksum(found), "network": self._fingerprint()}
+
+    def load_state_dict(self, saved: Mapping[str, NDArray[Any]]) -> None:
+        """Go on where `state_dict` was made.
+
+        Raises:
+            EventZooError: It is of another network or window, or damaged.
+        """
+        arrays = {name: np.asarray(array) for name, array in saved.items() if name not in ("checksum", "network")}
+        if "network" not in saved or not np.array_equal(saved["network"], self._fingerprint()):
+            raise EventZooError("the state is that of another network or window; restore it into a model that was made the same way")
+        if "checksum" not in saved or not np.array_equal(saved["checksum"], _checksum(arrays)):
+            raise EventZooError("the state is damaged: its arrays do not have the checksum that they were saved with")
+        for state in self._plan.states:
+            if not state.constant:
+                names = state.value._fields
+                state.value = state.value._replace(**{name: arrays[f"{state.name}.{name}"].copy() for name in names})
+        self._work = arrays["work"].copy()
+        self._domain.capacity = self._taken = len(self._domain.sites.value.id)
+        self._hand_over()
+
+    def _arrays(self) -> list[tuple[State, str, NDArray[Any]]]:
+        mutable = [state for state in self._plan.states if not state.constant]
+        return [(state, name, array) for state in mutable for name, array in zip(state.value._fields, state.value, strict=True)]
+
+    def _fingerprint(self) -> NDArray[np.uint8]:
+        """A hash of the network, its weights and its window."""
+        digest = hashlib.blake2b(f"{self._run.__module__} {self._plan.window}".encode(), digest_size=16)
+        for state in self._plan.states:
+            if state.constant:
+                for array in state.value:
+                    digest.update(np.ascontiguousarray(array))
+        return np.frombuffer(digest.digest(), np.uint8).copy()
+
+    def _hand_over(self) -> None:
+        """Give the compiled function the arrays as they are now."""
+        self._states = self._make(tuple(state.value for state in self._plan.states))
+
+    def _make_room(self, coming: int) -> None:
+        """See to it that there are slots for the events that come."""
+        self._taken += coming
+        if self._taken <= self._domain.capacity:
+            return
+        sites = self._domain.sites.value
+        alive = np.sort(sites.id[sites.alive])
+        self._taken = len(alive) + coming
+        old = new = self._domain.capacity
+        while self._taken > new:
+            new *= 2
+        if new == old:
+            return
+        for state in self._plan.states:
+            if state.domain is self._domain:
+                state.value = _regrown(state.value, state.per_site, alive, old, new)
+        self._domain.capacity = new
+        self._hand_over()
+
+    def _grow_edges(self) -> None:
+        """Double the slots for edges."""
+        for state in self._plan.states:
+            if state.edge_range is not None:
+                first, last = state.edge_range(state.value)
+                old = len(getattr(state.value, next(iter(state.per_edge))))
+                state.value = _regrown(state.value, state.per_edge, np.arange(first, last), old, 2 * old)
+        self._hand_over()
+
+    @torch.inference_mode()
+    def _run_densely(self) -> NDArray[np.float32]:
+        """The output where layers have no converter: they are run on all there is."""
+        graph, values, known = self.captured.graph, self.captured.values, dict[fx.Node, Any]()
+
+        def value_of(node: fx.Node) -> Any:
+            if node not in known:
+                known[node] = computed(node)
+            return known[node]
+
+        def computed(node: fx.Node) -> Any:
+            value = values[node]
+            if isinstance(value, PLANNED):
+                return materialise(value)
+            if node.op == "get_attr":
+                return value
+            args, kwargs = (fx.node.map_arg(part, value_of) for part in (node.args, node.kwargs))
+            if node.op == "output":
+                return args[0]
+            if node.op == "call_method":
+                return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+            return (graph.get_submodule(str(node.target)) if node.op == "call_module" else node.target)(*args, **kwargs)  # type: ignore[operator]
+
+        last = next(node for node in graph.graph.nodes if node.op == "output")
+        output: NDArray[np.float32] = value_of(last)[0].float().cpu().numpy()
+        return output
+
+
+class DenseEngine:
+    """Runs the whole model on the window whenever it is asked, for models whose representation has no converter.
+
+    Args:
+        model: The model.
+        window: The events that count.
+    """
+
+    incremental = False
+
+    def __init__(self, model: "EventModel", window: Window) -> None:
+        self._model, self._window = model, window
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all events."""
+        self._events = Events.empty(self._model.sensor_size)
+
+    def push(self, events: Events, every: int = CHUNK) -> NDArray[np.float32] | None:
+        """Take events; for `every` 1, what `output` gives after each."""
+        outputs = []
+        for first in range(0, len(events), every):
+            part = events[first : first + every]
+            columns = [np.concatenate([getattr(self._events, name), getattr(part, name)]) for name in "xytp"]
+            self._events = Events(*columns, self._model.sensor_size, trusted=True)
+            if self._window.events is not None:
+                self._events = self._events[-self._window.events :]
+            self.advance(int(part.t[-1]))
+            if every == 1:
+                outputs.append(self.output())
+        return np.stack(outputs) if outputs else None
+
+    def advance(self, now: int) -> None:
+        """Put the clock to a time in microseconds."""
+        if self._window.microseconds is not None:
+            self._events = self._events[self._events.t > now - self._window.microseconds]
+
+    def output(self) -> NDArray[np.float32]:
+        """What the head returns for the one sample that the window is."""
+        return self._model.predict(self._events).logits
+
+    def events(self, sensor_size: tuple[int, int]) -> Events:  # noqa: ARG002  # it is the model's
+        """The events in the window."""
+        return self._events
+
+    def work(self) -> list[tuple[str, float, float]]:
+        """Nothing: dense layers are not counted."""
+        return []
+
+    def state_dict(self) -> Arrays:
+        """The events in the window."""
+        return {name: getattr(self._events, name).copy() for name in "xytp"}
+
+    def load_state_dict(self, saved: Mapping[str, NDArray[Any]]) -> None:
+        """Go on where `state_dict` was made."""
+        self._events = Events(saved["x"], saved["y"], saved["t"], saved["p"], self._model.sensor_size)
+
+
+def _columns(events: Events) -> list[NDArray[Any]]:
+    """The arrays of events as the compiled function knows them: in one piece and read-only, as `Events` are unless they are sliced."""
+    columns = [np.ascontiguousarray(column) for column in (events.x, events.y, events.t, events.p)]
+    for column in columns:
+        column.flags.writeable = False
+    return columns
+
+
+def _regrown(value: Any, names: Mapping[str, Any], alive: NDArray[np.int64], old: int, new: int) -> Any:
+    """A NamedTuple with longer rings; what is alive moves to its new slot."""
+    arrays = {}
+    for name, empty in names.items():
+        before = getattr(value, name)
+        arrays[name] = np.full((new, *before.shape[1:]), empty, before.dtype)
+        arrays[name][alive & (new - 1)] = before[alive & (old - 1)]
+    return value._replace(**arrays)
+
+
+def _checksum(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
+    """xxh3 of all arrays with their names and shapes."""
+    digest = xxhash.xxh3_64()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}")
+        digest.update(np.ascontiguousarray(array))
+    return np.array([digest.intdigest()], np.uint64)

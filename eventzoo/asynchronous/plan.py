@@ -1,0 +1,376 @@
+"""The plan of an asynchronous network: its state, and the steps that bring it up to date, in order.
+
+Converters add to it; `driver` makes one compiled function of it. What flows between layers are `Features` and what says
+where their sites are and how they are joined. A layer is one of three things:
+
+- `plan.rows`: a row of a site from that site's row, or from those of its neighbours;
+- `plan.refine`: a change of a site's row in its place, such as an activation, which costs no memory of its own;
+- `plan.step`: anything else, in a compiled function that does its own bookkeeping.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from eventzoo.asynchronous.window import Window
+from eventzoo.kernels import sites as site_kernels
+from eventzoo.kernels.sites import Floats, make_edges, make_rows, make_sites
+
+Compiled = Callable[..., Any]
+Columns = tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int64], NDArray[np.bool_]]
+"""Columns x, rows y, times t in microseconds, and polarities p of events."""
+
+
+@dataclass(eq=False)
+class State:
+    """Arrays that the compiled function works on.
+
+    Attributes:
+        name: Its variable in the compiled function.
+        value: A NamedTuple of arrays.
+        domain: The domain that it grows with, None if it never grows.
+        per_site: Its arrays with an entry a slot, and what they hold where there is no site.
+        per_edge: The same with slots for edges.
+        edge_range: Positions of the oldest edge and of the next one, from the value; an edge's slot is its position mod capacity.
+        constant: Whether it holds weights and settings, which are no part of a saved state.
+    """
+
+    name: str
+    value: Any
+    domain: "Domain | None" = None
+    per_site: Mapping[str, Any] = field(default_factory=dict)
+    per_edge: Mapping[str, Any] = field(default_factory=dict)
+    edge_range: Callable[[Any], tuple[int, int]] | None = None
+    constant: bool = False
+
+
+@dataclass(eq=False)
+class Domain:
+    """A set of sites: events, voxels, or cells.
+
+    Attributes:
+        sites: State of type `Sites`.
+        capacity: Slots.
+        grows: Whether more are made when they are all taken.
+    """
+
+    sites: State
+    capacity: int
+    grows: bool
+
+
+@dataclass(eq=False)
+class Graph:
+    """How the sites of a domain are joined.
+
+    Attributes:
+        domain: The domain.
+        state: State of the graph.
+        edges: State of type `Edges`, where the edges into a site are listed.
+        incoming: Compiled `(state, edges, sites, slot) -> count`: lists the edges into a site.
+        add_readers: Compiled `(state, sites, slots, count)`: puts the targets of all edges out of these sites on the worklist.
+        positions: Where sites are, from the state's value and their slots: float32 `[N, dimensions]`.
+        dimensions: Dimensions of the offsets.
+    """
+
+    domain: Domain
+    state: State
+    edges: State
+    incoming: Compiled
+    add_readers: Compiled
+    positions: Callable[[Any, NDArray[np.int64]], NDArray[np.float32]]
+    dimensions: int
+
+
+@dataclass(eq=False)
+class Features:
+    """The features of a domain's sites.
+
+    Attributes:
+        rows: State of type `Rows`.
+        domain: The domain.
+        size: `(width, height)` where the sites are the cells of a map `[1, C, height, width]`, x fastest; None for `[N, C]`.
+        shared: Whether more than one layer reads them, so that none may change them in their place.
+    """
+
+    rows: State
+    domain: Domain
+    size: tuple[int, int] | None = None
+    shared: bool = True
+
+    @property
+    def channels(self) -> int:
+        """Features of a site."""
+        return int(self.rows.value.rows.shape[1])
+
+
+@dataclass(eq=False)
+class EdgeIndex:
+    """A graph's edges, as a batch's `edge_index`."""
+
+    graph: Graph
+
+
+@dataclass(eq=False)
+class EdgeOffsets:
+    """A graph's offsets, as a batch's `edge_attr`."""
+
+    graph: Graph
+
+
+@dataclass(eq=False)
+class Positions:
+    """The positions of a domain's sites, as a batch's `pos`; may be sliced as `pos[:, :d]`.
+
+    Attributes:
+        domain: The domain.
+        graph: The graph whose state holds them.
+        dimensions: How many of them, pixels first.
+    """
+
+    domain: Domain
+    graph: Graph
+    dimensions: int
+
+    def __getitem__(self, index: Any) -> "Positions":
+        rows, columns = index
+        if rows != slice(None) or columns.start not in (None, 0) or columns.step not in (None, 1):
+            raise IndexError(index)
+        return Positions(self.domain, self.graph, len(range(self.dimensions)[columns]))
+
+
+@dataclass(eq=False)
+class SampleIndex:
+    """Which sample a site belongs to, as a batch's `batch`: a stream is one sample."""
+
+    domain: Domain
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a layer costs in floating-point operations, a multiply-add being 2.
+
+    Attributes:
+        site: Of a site that is computed.
+        edge: Of an edge into it.
+        unit: Of a unit of work that its function counts.
+    """
+
+    site: float = 0
+    edge: float = 0
+    unit: float = 0
+
+
+@dataclass(eq=False)
+class Step:
+    """One layer's share of the work.
+
+    Attributes:
+        name: The layer.
+        domain: The sites that it computes.
+        graph: The graph whose edges it reads, if any.
+        cost: What it costs.
+        counter: The step that counts the sites, edges and units of work that were computed.
+    """
+
+    name: str
+    domain: Domain
+    graph: Graph | None
+    cost: Cost
+    counter: int
+
+
+@dataclass(eq=False)
+class Call:
+    """A call in the compiled function: a function, and the names of its arguments."""
+
+    function: Compiled
+    arguments: Sequence[str]
+
+
+@dataclass(eq=False)
+class RowLoop:
+    """A loop over the sites that a layer has to compute, with the layers that change its rows in their place."""
+
+    step: int
+    output: Features
+    inputs: list[Features]
+    graph: Graph | None
+    reads_degrees: bool
+    calls: list[Call]
+
+
+@dataclass(eq=False)
+class Plain:
+    """A step that does its own bookkeeping."""
+
+    step: int
+    call: Call
+
+
+class Plan:
+    """The plan of one asynchronous network.
+
+    Args:
+        window: The events that count.
+        sensor_size: `(width, height)` of the stream's sensor in pixels.
+        capacity: Slots for events to begin with, a power of two.
+    """
+
+    def __init__(self, window: Window, sensor_size: tuple[int, int], capacity: int) -> None:
+        self.window, self.sensor_size, self.capacity = window, sensor_size, capacity
+        self.states: list[State] = []
+        self.steps: list[Step] = []
+        self.body: list[RowLoop | Plain] = []
+        self.source: Call | None = None
+        self.source_domain: Domain | None = None
+        self.events: Callable[[], Columns] | None = None
+        self._made_at: dict[str, int] = {}  # number of parts of the body that come before the one that writes these rows
+        self.layer = ""
+        """Name of the layer that is being converted."""
+
+    def state(
+        self,
+        value: Any,
+        domain: Domain | None = None,
+        per_site: Mapping[str, Any] | None = None,
+        per_edge: Mapping[str, Any] | None = None,
+        edge_range: Callable[[Any], tuple[int, int]] | None = None,
+        constant: bool = False,
+    ) -> State:
+        """Arrays for the compiled function, a NamedTuple; see `State`."""
+        state = State(f"s{len(self.states)}", value, domain, per_site or {}, per_edge or {}, edge_range, constant)
+        self.states.append(state)
+        return state
+
+    def weights(self, value: Any) -> State:
+        """Arrays that no step writes to, or only as room for what it computes."""
+        return self.state(value, constant=True)
+
+    def domain(self, capacity: int, grows: bool = False) -> Domain:
+        """A new domain; its sites arrive and leave in a step."""
+        sites = self.state(make_sites(capacity))
+        domain = Domain(sites, capacity, grows)
+        if grows:
+            sites.domain, sites.per_site = domain, site_kernels.PER_SITE
+        return domain
+
+    def features(self, domain: Domain, channels: int, size: tuple[int, int] | None = None) -> Features:
+        """Features of a domain's sites, for a step to write."""
+        rows = self.state(make_rows(domain.capacity, channels))
+        self._made_at[rows.name] = len(self.body)
+        if domain.grows:
+            rows.domain, rows.per_site = domain, {"rows": 0, "changed": 0}
+        return Features(rows, domain, size)
+
+    def edges(self, domain: Domain) -> State:
+        """State of type `Edges` for a graph over a domain."""
+        edges = self.state(make_edges(domain.capacity))
+        if domain.grows:
+            edges.domain, edges.per_site = domain, {"source": 0, "offset": 0, "degree": 0}
+        return edges
+
+    def begin(self, domain: Domain, function: Compiled, states: Sequence[State], events: Callable[[], Columns]) -> None:
+        """The step that takes events from the stream.
+
+        Args:
+            domain: The events.
+            function: Compiled `(*states, x, y, t, p, first, last, now) -> taken`: makes one transaction of the events `first` to
+                `last` of the arrays, or of fewer where there is no room for more edges, after it has put the clock to `now` (the
+                least int64: leaves it); returns the index after the last one.
+            states: What the function needs besides.
+            events: The events in the window now, in order.
+        """
+        self.source, self.source_domain, self.events = Call(function, [state.name for state in states]), domain, events
+        self._made_at = dict.fromkeys(self._made_at, -1)
+
+    def rows(
+        self,
+        function: Compiled,
+        weights: Sequence[State],
+        x: Features,
+        channels: int,
+        graph: Graph | None = None,
+        reads_degrees: bool = False,
+        cost: Cost | None = None,
+    ) -> Features:
+        """A layer that makes a site's row from its own and its neighbours' rows.
+
+        Args:
+            function: Compiled `(*weights, x, slot, out)`, or with a graph `(*weights, x, slot, edges, count, out)`: x float32
+                `[capacity, C]`, the first `count` entries of `edges` list the edges into the site; fills `out`, float32 `[channels]`.
+                If `cost` names a cost of units, it returns how many of them it did.
+            weights: What the function needs besides.
+            x: The layer's input.
+            channels: Features of a site that it makes.
+            graph: The graph whose edges it reads.
+            reads_degrees: Whether a row depends on how many edges lead into the neighbours.
+            cost: What it costs.
+        """
+        output = self.features(x.domain, channels, x.size)
+        arguments = [*(state.name for state in weights), f"{x.rows.name}.rows", "slot"]
+        if graph is not None:
+            arguments += [graph.edges.name, "count"]
+        call = Call(function, [*arguments, f"{output.rows.name}.row"])
+        step = self._step(x.domain, graph, cost or Cost())
+        self.body.append(RowLoop(step, output, [x], graph, reads_degrees, [call]))
+        return output
+
+    def refine(
+        self, function: Compiled, weights: Sequence[State], x: Features, other: Features | None = None, cost: Cost | None = None
+    ) -> Features:
+        """A layer that changes a site's row in its place.
+
+        Args:
+            function: Compiled `(*weights, row)`, or `(*weights, row, other)` with the site's row of `other`; float32 `[C]` each.
+            weights: What the function needs besides.
+            x: The layer's input.
+            other: Further features of the same sites.
+            cost: What it costs.
+        """
+        loop = self._loop_of(x, other)
+        if loop is None:
+            x = self.rows(_copy, [], x, x.channels)
+            loop = self._loop_of(x, other)
+            assert loop is not None
+        arguments = [*(state.name for state in weights), f"{x.rows.name}.row"]
+        if other is not None:
+            loop.inputs.append(other)
+            arguments.append(f"{other.rows.name}.rows[slot]")
+        loop.calls.append(Call(function, arguments))
+        self._step(x.domain, None, cost or Cost(), loop.step)
+        return Features(x.rows, x.domain, x.size, shared=False)
+
+    def _loop_of(self, x: Features, other: Features | None) -> RowLoop | None:
+        """The loop that writes `x`, if it may go on with it: nobody else reads it, and `other` is there before it runs."""
+        for index, part in enumerate(self.body):
+            if isinstance(part, RowLoop) and part.output.rows is x.rows:
+                return part if not x.shared and (other is None or self._made_at[other.rows.name] < index) else None
+        return None
+
+    def step(self, function: Compiled, arguments: Sequence[State], domain: Domain, cost: Cost | None = None) -> None:
+        """A layer that does its own bookkeeping.
+
+        Args:
+            function: Compiled, takes the arguments' arrays, and returns how many sites it computed.
+            arguments: States, in the order that the function takes them.
+            domain: The sites that a synchronous forward would compute.
+            cost: What it costs.
+        """
+        step = self._step(domain, None, cost or Cost())
+        self.body.append(Plain(step, Call(function, [state.name for state in arguments])))
+
+    def _step(self, domain: Domain, graph: Graph | None, cost: Cost, counter: int | None = None) -> int:
+        number = len(self.steps)
+        self.steps.append(Step(self.layer, domain, graph, cost, number if counter is None else counter))
+        return number
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _copy(x: Floats, slot: int, out: Floats) -> None:
+    """A site's row as it is."""
+    out[:] = x[slot]

@@ -1,0 +1,223 @@
+"""The coarse graph over the voxels of an event graph, kept up to date.
+
+Two voxels are joined as long as an edge leads from an event of the one to an event of the other, so the edges of the event
+graph are counted by pair. Events are joined within a radius, so a voxel has few possible neighbours: a stencil around it.
+"""
+
+import math
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from eventzoo.kernels.event_pool import Members
+from eventzoo.kernels.sites import ARRIVED, LEFT, TRANSACTION, Edges, Floats, Indices, Integers, Sites, add, touch
+from eventzoo.kernels.streaming_graph import StreamingGraph
+
+
+class VoxelGraph(NamedTuple):
+    """The graph's state.
+
+    Attributes:
+        joined: Edges from events of the stencil's voxels to events of a voxel, int32 `[voxels, stencil]`.
+        column: Columns of the stencil, int64 `[stencil]`.
+        row: Rows of the stencil, int64 `[stencil]`.
+        grid: Columns and rows of the grid; farthest column and row of the stencil; width and height of a voxel. int64 `[6]`.
+        total: Sums of the events' columns, rows and microseconds, int64 `[voxels, 3]`.
+        position: Positions, float32 `[voxels, D]`.
+        moved: Voxels whose position changed, int32 `[voxels]`.
+        moves: Their number, int64 `[1]`.
+        span: Twice the offset that maps to 1, float32 `[1]`.
+        fixed: Whether positions are the voxels' centres. bool `[1]`.
+    """
+
+    joined: Indices
+    column: Integers
+    row: Integers
+    grid: Integers
+    total: Integers
+    position: Floats
+    moved: Indices
+    moves: Integers
+    span: Floats
+    fixed: NDArray[np.bool_]
+
+
+def make_voxel_graph(
+    grid: tuple[int, int], voxel_size: tuple[int, int], radius: float, dimensions: int, scale: float, centres: Floats | None
+) -> VoxelGraph:
+    """A graph without edges.
+
+    Args:
+        grid: Columns and rows of voxels.
+        voxel_size: `(width, height)` of a voxel in pixels.
+        radius: Largest distance between events that are joined, exclusive, in pixels.
+        dimensions: Dimensions D of positions.
+        scale: Offset that maps to 1.
+        centres: Fixed positions of the voxels, float32 `[voxels, D]`; None for the mean of their events.
+    """
+    voxels = grid[0] * grid[1]
+    farthest = math.ceil(radius) - 1
+    reach = (math.ceil(farthest / voxel_size[0]), math.ceil(farthest / voxel_size[1]))
+    row, column = (axis.ravel() for axis in np.mgrid[-reach[1] : reach[1] + 1, -reach[0] : reach[0] + 1])
+    position = np.zeros((voxels, dimensions), np.float32) if centres is None else centres
+    return VoxelGraph(
+        np.zeros((voxels, len(row)), np.int32),
+        column.astype(np.int64),
+        row.astype(np.int64),
+        np.array([*grid, *reach, *voxel_size], np.int64),
+        np.zeros((voxels, 3), np.int64),
+        position,
+        np.zeros(voxels, np.int32),
+        np.zeros(1, np.int64),
+        np.array([2 * scale], np.float32),
+        np.array([centres is not None]),
+    )
+
+
+def positions(graph: VoxelGraph, slots: Integers) -> Floats:
+    """Where voxels are, float32 `[N, D]`."""
+    return graph.position[slots]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def join_voxels(graph: VoxelGraph, edges: Edges, voxels: Sites, members: Members, fine: StreamingGraph, events: Sites) -> int:
+    """Bring edges and positions up to date, after `pool_events` did so with the members.
+
+    Args:
+        graph: The graph.
+        edges: Where its `incoming` lists edges.
+        voxels: Its sites, in the transaction that `pool_events` began.
+        members: Which events a voxel holds.
+        fine: The event graph.
+        events: Its sites.
+
+    Returns:
+        Number of voxels that moved.
+    """
+    graph.moves[0] = 0
+    mask, edge_mask = len(fine.x) - 1, len(fine.source) - 1
+    now = events.count[TRANSACTION]
+    for k in range(events.count[LEFT]):
+        slot = events.left[k]
+        voxel = members.row[fine.y[slot]] + members.column[fine.x[slot]]
+        _add_position(graph, voxel, fine, slot, -1)
+        e = fine.out[slot]
+        while e >= 0:
+            target = fine.target[e & edge_mask] & mask
+            if 0 < events.born[target] < now:  # the edge was counted: both ends were there after some transaction
+                _join(graph, edges, voxels, members, fine, slot, target, -1)
+            e = fine.next_out[e & edge_mask]
+    for k in range(events.count[ARRIVED]):
+        slot = events.arrived[k]
+        if not events.alive[slot]:
+            continue
+        voxel = members.row[fine.y[slot]] + members.column[fine.x[slot]]
+        _add_position(graph, voxel, fine, slot, 1)
+        for position in range(fine.start[slot], fine.start[slot] + fine.earlier[slot]):
+            source = fine.source[position & edge_mask] & mask
+            if events.alive[source]:
+                _join(graph, edges, voxels, members, fine, source, slot, 1)
+    if graph.fixed[0]:
+        return 0
+    for k in range(members.count[0]):
+        voxel = members.dirty[k]
+        if members.size[voxel] > 0 and _move(graph, voxel, members.size[voxel], fine.time_scale[0]):
+            graph.moved[graph.moves[0]] = voxel
+            graph.moves[0] += 1
+            touch(voxels, voxel)
+            _visit_readers(graph, voxels, voxel, True)
+    return graph.moves[0]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _join(
+    graph: VoxelGraph, edges: Edges, voxels: Sites, members: Members, fine: StreamingGraph, source: int, target: int, count: int
+) -> None:
+    """Count an edge between events, `count` times (1 or -1)."""
+    rows, columns = members.row, members.column
+    a, b = rows[fine.y[source]] + columns[fine.x[source]], rows[fine.y[target]] + columns[fine.x[target]]
+    if a == b:
+        return
+    width = graph.grid[0]
+    stencil_width = 2 * graph.grid[2] + 1
+    across, down = a % width - b % width, a // width - b // width
+    k = (down + graph.grid[3]) * stencil_width + across + graph.grid[2]
+    _count(graph, edges, voxels, b, k, count)
+    if not fine.causal[0]:
+        _count(graph, edges, voxels, a, len(graph.row) - 1 - k, count)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _count(graph: VoxelGraph, edges: Edges, voxels: Sites, target: int, k: int, count: int) -> None:
+    before = graph.joined[target, k]
+    graph.joined[target, k] = before + count
+    if before == 0 or before + count == 0:
+        edges.degree[target] += count
+        touch(voxels, target)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _add_position(graph: VoxelGraph, voxel: int, fine: StreamingGraph, slot: int, count: int) -> None:
+    graph.total[voxel, 0] += count * fine.x[slot]
+    graph.total[voxel, 1] += count * fine.y[slot]
+    graph.total[voxel, 2] += count * fine.t[slot]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _move(graph: VoxelGraph, voxel: int, size: int, time_scale: float) -> bool:
+    """Put a voxel where the mean of its events is; whether that is elsewhere."""
+    moved = False
+    for d in range(graph.position.shape[1]):
+        if d < 2:  # as torch divides: columns and rows are whole, so both sums are exact
+            value = np.float32(graph.total[voxel, d]) / np.float32(size)
+        else:
+            value = np.float32(graph.total[voxel, d] / size * time_scale)
+        if value != graph.position[voxel, d]:
+            graph.position[voxel, d] = value
+            moved = True
+    return moved
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _visit_readers(graph: VoxelGraph, voxels: Sites, voxel: int, touched: bool) -> None:
+    """Touch the voxels that an edge leads to from this one, or put them on the worklist."""
+    width, height = graph.grid[0], graph.grid[1]
+    column, row = voxel % width, voxel // width
+    for k in range(len(graph.row)):
+        target_column, target_row = column - graph.column[k], row - graph.row[k]
+        if 0 <= target_column < width and 0 <= target_row < height:
+            target = target_row * width + target_column
+            if graph.joined[target, k] > 0:
+                if touched:
+                    touch(voxels, target)
+                else:
+                    add(voxels, target)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def incoming(graph: VoxelGraph, edges: Edges, voxels: Sites, voxel: int) -> int:
+    """List the edges into a voxel; how many there are."""
+    tag = edges.tag
+    if tag[0] == voxel and tag[1] == voxels.count[TRANSACTION]:
+        return tag[2]
+    count = 0
+    for k in range(len(graph.row)):
+        if graph.joined[voxel, k] > 0:
+            source = voxel + graph.row[k] * graph.grid[0] + graph.column[k]
+            edges.source[count] = source
+            for d in range(graph.position.shape[1]):
+                offset = graph.position[source, d] - graph.position[voxel, d]
+                edges.offset[count, d] = offset / graph.span[0] + np.float32(0.5)
+            count += 1
+    tag[0], tag[1], tag[2] = voxel, voxels.count[TRANSACTION], count
+    tag[3] += 1
+    return count
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def add_readers(graph: VoxelGraph, voxels: Sites, slots: Indices, count: int) -> None:
+    """Put the targets of all edges out of these voxels on the worklist."""
+    for k in range(count):
+        _visit_readers(graph, voxels, slots[k], False)

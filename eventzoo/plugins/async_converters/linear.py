@@ -1,0 +1,110 @@
+"""Linear layers, event by event: of a whole map by its cells, or of every site by itself."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numba
+import numpy as np
+import torch
+from torch import nn
+
+from eventzoo.asynchronous import AsyncConverter, Features, Cost, Plan, Unsupported
+from eventzoo.kernels.products import add_product
+from eventzoo.kernels.sites import Floats, Rows, Sites, begin_fixed, commit
+
+
+class Dense(NamedTuple):
+    """Weights of a layer of single sites: float32 `[C_in, C_out]` and `[C_out]`."""
+
+    weight: Floats
+    bias: Floats
+
+
+class DenseByCell(NamedTuple):
+    """Weights of a layer of a whole map: float32 `[cells, C_in, C_out]` and `[C_out]`."""
+
+    weight: Floats
+    bias: Floats
+
+
+class Shares(NamedTuple):
+    """What each cell contributes: the product of its features with its weights, float32 `[cells, C_out]`."""
+
+    share: Floats
+
+
+@dataclass(eq=False)
+class Flattened:
+    """The features of all cells of a map as one row, channels outermost."""
+
+    features: Features
+
+
+class AsyncFlatten(AsyncConverter):
+    """Flattening of a map to one row; of a row, nothing."""
+
+    handles: ClassVar = (nn.Flatten, torch.flatten, torch.Tensor.flatten)
+
+    def convert(self, plan: Plan, layer: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  # nothing to plan
+        """The map as one row."""
+        x, *dims = args or (kwargs["input"],)
+        if isinstance(layer, nn.Flatten):
+            dims = [layer.start_dim, layer.end_dim]
+        first, last = [*dims, *[kwargs.get("start_dim", 0), kwargs.get("end_dim", -1)][len(dims) :]]
+        if isinstance(x, Features) and x.size is None and (first, last) == (1, -1):
+            return x
+        if not isinstance(x, Features) or first != 1 or last not in (-1, 3):
+            raise Unsupported("it flattens something other than a map's channels, rows and columns")
+        return Flattened(x)
+
+
+class AsyncLinear(AsyncConverter):
+    """Linear layers. Of a flattened map, only cells that changed are multiplied anew, and all shares are summed: nothing drifts."""
+
+    handles: ClassVar = (nn.Linear,)
+
+    def convert(self, plan: Plan, layer: nn.Linear, *args: Any, **kwargs: Any) -> Features:
+        """The layer's output."""
+        x = args[0] if args else kwargs["input"]
+        weight = layer.weight.detach().float().cpu().numpy()
+        bias = np.zeros(len(weight), np.float32) if layer.bias is None else layer.bias.detach().float().cpu().numpy()
+        if isinstance(x, Features) and x.size is None:
+            weights = plan.weights(Dense(np.ascontiguousarray(weight.T), bias))
+            return plan.rows(_multiply, [weights], x, len(weight), cost=Cost(site=2 * weight.size))
+        if not isinstance(x, Flattened):
+            raise Unsupported("it multiplies the columns of a map")
+        x = x.features
+        cells, channels = x.domain.capacity, x.channels
+        by_cell = weight.reshape(len(weight), channels, cells).transpose(2, 1, 0)
+        one = plan.domain(1)
+        output = plan.features(one, len(weight))
+        weights = plan.weights(DenseByCell(np.ascontiguousarray(by_cell), bias))
+        shares = plan.state(Shares(np.zeros((cells, len(weight)), np.float32)))
+        cost = Cost(site=2 * channels * len(weight))
+        plan.step(_multiply_cells, [weights, shares, x.rows, one.sites, output.rows], x.domain, cost)
+        return output
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _multiply(dense: Dense, x: Floats, slot: int, out: Floats) -> None:
+    """One site's row."""
+    out[:] = dense.bias
+    add_product(out, x[slot], dense.weight)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _multiply_cells(dense: DenseByCell, shares: Shares, x: Rows, one: Sites, output: Rows) -> int:
+    """The row of the whole map; how many cells were multiplied."""
+    begin_fixed(one)
+    output.count[0] = 0
+    for k in range(x.count[0]):
+        cell = x.changed[k]
+        shares.share[cell] = np.float32(0)
+        add_product(shares.share[cell], x.rows[cell], dense.weight[cell])
+    if x.count[0] > 0:
+        output.row[:] = dense.bias
+        for cell in range(len(shares.share)):
+            for o in range(len(output.row)):
+                output.row[o] += shares.share[cell, o]
+        commit(one, output, 0)
+    return x.count[0]
