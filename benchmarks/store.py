@@ -22,7 +22,7 @@ from eventzoo.data.pipeline import Pipeline
 from eventzoo.data.preparing import find_store, prepare
 from eventzoo.data.representation import Representation
 from eventzoo.data.store import Store
-from eventzoo.data.transforms import EvenSubsample, EventTransform, RandomRotation, RandomScale, RandomShift, RandomSubsample
+from eventzoo.data.transforms import EventTransform, EveryKth, RandomRotation, RandomScale, RandomShift, RandomSubsample
 from eventzoo.events import Events
 from eventzoo.plugins.datasets.moving_shapes import MovingShapes
 from eventzoo.plugins.datasets.nmnist import NMNIST
@@ -93,7 +93,7 @@ def main() -> None:
         name = type(dataset).__name__
         graph = EventGraph(radius=4.0, max_neighbors=16, time_scale=3e-5, causal=True)
         compare(root, f"{name}, the recipe's training samples (one realisation)", dataset, AUGMENTED, graph)
-        compare(root, f"{name}, the recipe's evaluation samples", dataset, [EvenSubsample(1024)], graph)
+        compare(root, f"{name}, the recipe's evaluation samples", dataset, [EveryKth(4)], graph)
         compare(root, f"{name}, all events, symmetric graph", dataset.at_split("val"), [], EventGraph())
         compare(root, f"{name}, histograms", dataset, [], Histogram())
         opening(root)

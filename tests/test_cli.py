@@ -294,7 +294,9 @@ def test_every_recipe_runs(command_line, real_layouts, in_folder, recipe):
     command_line("fit", "--config", recipe, *limits, "--trainer.enable_progress_bar", "false", "--data.batch_size", 5)
     run = in_folder / "runs" / recipe.stem / "version_0"
     command_line("test", "--config", recipe, "--trainer.limit_test_batches", 1, "--ckpt_path", run / "checkpoints" / "best.ckpt")
-    assert eventzoo.load(f"local-dir:{run / 'model'}").classes
+    model = eventzoo.load(f"local-dir:{run / 'model'}")
+    assert model.classes
+    assert all(transform.streams for transform in model.transforms)
 
 
 def test_every_recipe_is_short_and_seeded():
