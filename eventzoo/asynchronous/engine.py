@@ -1,6 +1,5 @@
 """Engines: what runs a model on a stream, compiled and event by event, or densely on the window."""
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -55,6 +54,7 @@ class CompiledEngine:
         self._work = np.zeros((len(self._plan.steps), 3), np.int64)
         self._make, self._run = compile_plan(self._plan, self._recorded.rows.name)
         self._taken = 0  # slots that are taken at most
+        self._network = self._fingerprint()
         self._hand_over()
         self.advance(_NEVER)
         self._work[:] = 0
@@ -122,7 +122,7 @@ class CompiledEngine:
         """The state as arrays by name, copied."""
         found = {f"{state.name}.{name}": array.copy() for state, name, array in self._arrays()}
         found["work"] = self._work.copy()
-        return found | {"checksum": _checksum(found), "network": self._fingerprint()}
+        return found | {"checksum": _checksum(found), "network": self._network}
 
     def load_state_dict(self, saved: Mapping[str, NDArray[Any]]) -> None:
         """Go on where `state_dict` was made.
@@ -131,7 +131,7 @@ class CompiledEngine:
             EventZooError: It is of another network or window, or damaged.
         """
         arrays = {name: np.asarray(array) for name, array in saved.items() if name not in ("checksum", "network")}
-        if "network" not in saved or not np.array_equal(saved["network"], self._fingerprint()):
+        if "network" not in saved or not np.array_equal(saved["network"], self._network):
             raise EventZooError("the state is that of another network or window; restore it into a model that was made the same way")
         if "checksum" not in saved or not np.array_equal(saved["checksum"], _checksum(arrays)):
             raise EventZooError("the state is damaged: its arrays do not have the checksum that they were saved with")
@@ -147,14 +147,10 @@ class CompiledEngine:
         mutable = [state for state in self._plan.states if not state.constant]
         return [(state, name, array) for state in mutable for name, array in zip(state.value._fields, state.value, strict=True)]
 
-    def _fingerprint(self) -> NDArray[np.uint8]:
-        """A hash of the network, its weights and its window."""
-        digest = hashlib.blake2b(f"{self._run.__module__} {self._plan.window}".encode(), digest_size=16)
-        for state in self._plan.states:
-            if state.constant:
-                for array in state.value:
-                    digest.update(np.ascontiguousarray(array))
-        return np.frombuffer(digest.digest(), np.uint8).copy()
+    def _fingerprint(self) -> NDArray[np.uint64]:
+        """A hash of the network, its weights and settings, and its window: of all arrays before the first event."""
+        arrays = {f"{state.name}.{name}": array for state in self._plan.states for name, array in state.value._asdict().items()}
+        return _checksum({f"{self._run.__module__} {self._plan.window}": np.empty(0), **arrays})
 
     def _hand_over(self) -> None:
         """Give the compiled function the arrays as they are now."""
@@ -296,6 +292,6 @@ def _checksum(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
     """xxh3 of all arrays with their names and shapes."""
     digest = xxhash.xxh3_64()
     for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype} {array.shape}")
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array))
     return np.array([digest.intdigest()], np.uint64)
