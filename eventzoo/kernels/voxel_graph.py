@@ -23,6 +23,8 @@ class VoxelGraph(NamedTuple):
         joined: Edges from events of the stencil's voxels to events of a voxel, int32 `[voxels, stencil]`.
         column: Columns of the stencil, int64 `[stencil]`.
         row: Rows of the stencil, int64 `[stencil]`.
+        column_of: Voxel's column of each pixel's x, int64 `[width]`.
+        row_of: Voxel's row of each pixel's y, int64 `[height]`.
         grid: Columns and rows of the grid; farthest column and row of the stencil; width and height of a voxel. int64 `[6]`.
         total: Sums of the events' columns, rows and microseconds, int64 `[voxels, 3]`.
         position: Positions, float32 `[voxels, D]`.
@@ -35,6 +37,8 @@ class VoxelGraph(NamedTuple):
     joined: Indices
     column: Integers
     row: Integers
+    column_of: Integers
+    row_of: Integers
     grid: Integers
     total: Integers
     position: Floats
@@ -45,11 +49,20 @@ class VoxelGraph(NamedTuple):
 
 
 def make_voxel_graph(
-    grid: tuple[int, int], voxel_size: tuple[int, int], radius: float, dimensions: int, scale: float, centres: Floats | None
+    column_of: Integers,
+    row_of: Integers,
+    grid: tuple[int, int],
+    voxel_size: tuple[int, int],
+    radius: float,
+    dimensions: int,
+    scale: float,
+    centres: Floats | None,
 ) -> VoxelGraph:
     """A graph without edges.
 
     Args:
+        column_of: Voxel's column of each pixel's x, int64 `[width]`.
+        row_of: Voxel's row of each pixel's y, int64 `[height]`.
         grid: Columns and rows of voxels.
         voxel_size: `(width, height)` of a voxel in pixels.
         radius: Largest distance between events that are joined, exclusive, in pixels.
@@ -66,6 +79,8 @@ def make_voxel_graph(
         np.zeros((voxels, len(row)), np.int32),
         column.astype(np.int64),
         row.astype(np.int64),
+        column_of,
+        row_of,
         np.array([*grid, *reach, *voxel_size], np.int64),
         np.zeros((voxels, 3), np.int64),
         position,
@@ -99,26 +114,36 @@ def join_voxels(graph: VoxelGraph, edges: Edges, voxels: Sites, members: Members
     graph.moves[0] = 0
     mask, edge_mask = len(fine.x) - 1, len(fine.source) - 1
     now = events.count[TRANSACTION]
+    # Compiled code counts references to an array whenever it takes it out of a tuple: not in loops over edges.
+    x, y, source, target, next_out = fine.x, fine.y, fine.source, fine.target, fine.next_out
+    alive, born, column_of, row_of = events.alive, events.born, graph.column_of, graph.row_of
     for k in range(events.count[LEFT]):
         slot = events.left[k]
-        voxel = members.row[fine.y[slot]] + members.column[fine.x[slot]]
-        _add_position(graph, voxel, fine, slot, -1)
+        column, row = column_of[x[slot]], row_of[y[slot]]
+        _add_position(graph, row * graph.grid[0] + column, fine, slot, -1)
         e = fine.out[slot]
         while e >= 0:
-            target = fine.target[e & edge_mask] & mask
-            if 0 < events.born[target] < now:  # the edge was counted: both ends were there after some transaction
-                _join(graph, edges, voxels, members, fine, slot, target, -1)
-            e = fine.next_out[e & edge_mask]
+            end = target[e & edge_mask] & mask
+            across, down = column - column_of[x[end]], row - row_of[y[end]]
+            # the edge was counted if both ends were there after some transaction
+            if (across != 0 or down != 0) and 0 < born[end] < now:
+                _count(graph, edges, voxels, column - across, row - down, across, down, -1)
+                if not fine.causal[0]:
+                    _count(graph, edges, voxels, column, row, -across, -down, -1)
+            e = next_out[e & edge_mask]
     for k in range(events.count[ARRIVED]):
         slot = events.arrived[k]
-        if not events.alive[slot]:
+        if not alive[slot]:
             continue
-        voxel = members.row[fine.y[slot]] + members.column[fine.x[slot]]
-        _add_position(graph, voxel, fine, slot, 1)
+        column, row = column_of[x[slot]], row_of[y[slot]]
+        _add_position(graph, row * graph.grid[0] + column, fine, slot, 1)
         for position in range(fine.start[slot], fine.start[slot] + fine.earlier[slot]):
-            source = fine.source[position & edge_mask] & mask
-            if events.alive[source]:
-                _join(graph, edges, voxels, members, fine, source, slot, 1)
+            end = source[position & edge_mask] & mask
+            across, down = column_of[x[end]] - column, row_of[y[end]] - row
+            if (across != 0 or down != 0) and alive[end]:
+                _count(graph, edges, voxels, column, row, across, down, 1)
+                if not fine.causal[0]:
+                    _count(graph, edges, voxels, column + across, row + down, -across, -down, 1)
     if graph.fixed[0]:
         return 0
     for k in range(members.count[0]):
@@ -132,30 +157,15 @@ def join_voxels(graph: VoxelGraph, edges: Edges, voxels: Sites, members: Members
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _join(
-    graph: VoxelGraph, edges: Edges, voxels: Sites, members: Members, fine: StreamingGraph, source: int, target: int, count: int
-) -> None:
-    """Count an edge between events, `count` times (1 or -1)."""
-    rows, columns = members.row, members.column
-    a, b = rows[fine.y[source]] + columns[fine.x[source]], rows[fine.y[target]] + columns[fine.x[target]]
-    if a == b:
-        return
-    width = graph.grid[0]
-    stencil_width = 2 * graph.grid[2] + 1
-    across, down = a % width - b % width, a // width - b // width
-    k = (down + graph.grid[3]) * stencil_width + across + graph.grid[2]
-    _count(graph, edges, voxels, b, k, count)
-    if not fine.causal[0]:
-        _count(graph, edges, voxels, a, len(graph.row) - 1 - k, count)
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _count(graph: VoxelGraph, edges: Edges, voxels: Sites, target: int, k: int, count: int) -> None:
-    before = graph.joined[target, k]
-    graph.joined[target, k] = before + count
+def _count(graph: VoxelGraph, edges: Edges, voxels: Sites, column: int, row: int, across: int, down: int, count: int) -> None:
+    """Count an edge into the voxel at a column and row, from the one that is so far across and down; `count` times (1 or -1)."""
+    voxel = row * graph.grid[0] + column
+    k = (down + graph.grid[3]) * (2 * graph.grid[2] + 1) + across + graph.grid[2]
+    before = graph.joined[voxel, k]
+    graph.joined[voxel, k] = before + count
     if before == 0 or before + count == 0:
-        edges.degree[target] += count
-        touch(voxels, target)
+        edges.degree[voxel] += count
+        touch(voxels, voxel)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

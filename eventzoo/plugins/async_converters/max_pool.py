@@ -47,7 +47,18 @@ class AsyncVoxelMaxPool(AsyncConverter):
             centres = np.zeros((voxels, pos.dimensions), np.float32)
             centres[:, :2] = layer.centres(torch.arange(voxels)).numpy()
         radius = float(fine.state.value.radius[0])
-        state = plan.state(voxel_graph.make_voxel_graph(layer.grid, layer.voxel_size, radius, pos.dimensions, layer.scale, centres))
+        state = plan.state(
+            voxel_graph.make_voxel_graph(
+                members.value.column,
+                members.value.row // columns,
+                layer.grid,
+                layer.voxel_size,
+                radius,
+                pos.dimensions,
+                layer.scale,
+                centres,
+            )
+        )
         edges = plan.edges(domain)
         _pool_events(plan, members, fine, x, pooled)
         plan.step(voxel_graph.join_voxels, [state, edges, domain.sites, members, fine.state, fine.domain.sites], domain)
