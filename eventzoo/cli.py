@@ -20,10 +20,13 @@ COMMANDS = {
     "data": "verify | stats | clean: recordings and prepared samples",
     "inspect": "describe a recording: eventzoo inspect FILE",
     "convert": "convert a recording: eventzoo convert IN OUT",
+    "stream": "run a recording through a model event by event, live",
+    "flops": "operations an event, beside a synchronous forward",
+    "latency": "microseconds an event, beside a synchronous forward",
     "list": "list the registered parts, the models and the recipes",
     "info": "describe a part or a model: eventzoo info NAME",
 }
-_MODULES = {"prepare": "prepare", "data": "stores", "inspect": "inspect", "convert": "convert"}
+_MODULES = {name: name for name in ("prepare", "inspect", "convert", "stream", "flops", "latency")} | {"data": "stores"}
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -78,6 +81,7 @@ def usage() -> str:
         "examples:\n"
         "  eventzoo fit --config configs/aegnn_shapes.yaml\n"
         "  eventzoo fit --config configs/aegnn_nmnist.yaml --trainer.max_epochs 5\n"
+        "  eventzoo stream --model local-dir:runs/aegnn_shapes/version_0/model --input recording.dat\n"
         "  eventzoo fit --help                        all settings of fit\n"
         "  eventzoo fit --model.backbone.help AEGNN   the settings of one part\n"
         "  eventzoo info AEGNN                        what a part is and takes\n\n"

@@ -1,0 +1,156 @@
+"""eventzoo stream: run a recording through a model event by event."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from contextlib import closing, nullcontext, suppress
+from pathlib import Path
+
+import numpy as np
+
+from eventzoo.commands import streaming
+from eventzoo.commands.stream_display import Display
+from eventzoo.commands.tally import Tally
+from eventzoo.errors import EventZooError
+from eventzoo.events import Events
+from eventzoo.zoo import load
+
+_CHUNK_US = 1000
+_BLOCK = 1 << 14  # events, the most that a push takes in real time
+
+
+def run(args: list[str]) -> None:
+    """Run a recording through a model, and show how it goes.
+
+    Raises:
+        EventZooError: The output is there already, or cannot be written.
+    """
+    given = _parser().parse_args(args)
+    if given.output is not None and given.output.exists() and not given.overwrite:
+        raise EventZooError(f"{given.output} exists; give --overwrite to replace it")
+    model = load(given.model)
+    recorded = streaming.Recorded.of(given, model)
+    with nullcontext() if given.output is None else closing(_Output(given.output)) as output:
+        stream = streaming.compiled(model, streaming.window_of(given))
+        tally = Tally(stream, speed=given.real_time)
+        try:
+            with Display(tally, streaming.subject(stream, given.input)) as display:
+                tally.begin()
+                for events in _parts(recorded, given, tally, display):
+                    seconds = tally.push(events)
+                    if output is not None:
+                        output.write(**_entry(tally, events, seconds))
+                    display.update()
+        finally:  # after Ctrl-C, or an error in the middle of the file, too
+            tally.end()
+            print("\n".join(tally.summary()))
+
+
+def _entry(tally: Tally, events: Events, seconds: float) -> dict[str, object]:
+    """What the output says of a push."""
+    result = tally.result
+    return {
+        "t_us": int(events.t[-1]),
+        "events": tally.events,
+        "label": result.label,
+        "class_id": result.class_id,
+        "probabilities": result.probabilities.tolist(),
+        "push_us": round(seconds * 1e6, 1),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "eventzoo stream",
+        description="Run a recording through a model event by event: as fast as it goes, or in real time, as if it came from a camera. "
+        "Shows rate, latency and the current answer, and says at the end whether the model kept up. Ctrl-C ends it.",
+        epilog="example: eventzoo stream --model local-dir:runs/aegnn_shapes/version_0/model --input recording.dat --window-us 100000 "
+        "--real-time --output answers.jsonl",
+    )
+    streaming.add_arguments(parser)
+    pace = parser.add_argument_group(
+        "pace", "a push brings the answer up to date; what it holds is taken together, which costs less for each event"
+    ).add_mutually_exclusive_group()
+    pace.add_argument("--chunk-us", type=streaming.positive, metavar="T", help=f"a push for every T microseconds, default {_CHUNK_US:,}")
+    pace.add_argument("--chunk-events", type=streaming.positive, metavar="N", help="a push for every N events; 1: an answer to each")
+    pace.add_argument(
+        "--real-time",
+        type=_speed,
+        nargs="?",
+        const=1.0,
+        metavar="SPEED",
+        help="push events when their time has come, all that are due together; SPEED 2: twice as fast as they were recorded",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="JSON lines, one a push: t_us (time of its last event), events (pushed so far), label, class_id, probabilities, "
+        "push_us (how long it took)",
+    )
+    output.add_argument("--overwrite", action="store_true", help="replace the output if it is there")
+    return parser
+
+
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not 0 < speed < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
+    return speed
+
+
+def _parts(recorded: streaming.Recorded, given: argparse.Namespace, tally: Tally, display: Display) -> Iterator[Events]:
+    """The recording in the parts that are to be pushed, each when it is time for it."""
+    if given.real_time is not None:
+        return _due(recorded.chunks(count=_BLOCK), tally, display)
+    if given.chunk_events is not None:
+        return recorded.chunks(count=given.chunk_events)
+    return recorded.chunks(duration=given.chunk_us or _CHUNK_US)
+
+
+def _due(blocks: Iterator[Events], tally: Tally, display: Display) -> Iterator[Events]:
+    """What is due when it is asked for; waits for the next event if nothing is."""
+    for number, block in enumerate(blocks):
+        if number == 0:
+            tally.begin(int(block.t[0]))
+        done = 0
+        while done < len(block):
+            due = int(np.searchsorted(block.t, tally.due(), side="right"))
+            if due > done:
+                yield block[done:due]
+                done = due
+            else:
+                display.update()
+                tally.wait(int(block.t[done]))
+
+
+class _Output:
+    """A file of JSON lines, each written at once: a process that is killed leaves whole lines.
+
+    Args:
+        path: The file; it is replaced.
+
+    Raises:
+        EventZooError: It cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise EventZooError(f"{path} cannot be written: {error.strerror}") from error
+
+    def write(self, **entry: object) -> None:
+        """Write a line."""
+        try:
+            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise EventZooError(f"{self._path} cannot be written: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError):  # of what `write` has reported
+            self._file.close()
