@@ -186,11 +186,11 @@ def add_touched(sites: Sites) -> None:
 def commit(sites: Sites, rows: Rows, slot: int) -> None:
     """Keep the row that was computed for a site, and note it if it differs or is the first."""
     changed = sites.born[slot] == sites.count[TRANSACTION]
-    kept, row = rows.rows[slot], rows.row
+    kept, row = rows.rows, rows.row
     for c in range(len(row)):
-        if kept[c] != row[c]:
+        if kept[slot, c] != row[c]:
             changed = True
-            kept[c] = row[c]
+            kept[slot, c] = row[c]
     if changed:
         rows.changed[rows.count[0]] = slot
         rows.count[0] += 1

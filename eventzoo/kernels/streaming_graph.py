@@ -189,6 +189,7 @@ def push_events(
     if now != NEVER:
         _expire(graph, edges, sites, now, 0)
     mask, edge_mask = len(graph.x) - 1, len(graph.source) - 1
+    found, causal = graph.found, graph.causal[0]  # compiled code counts references to an array when it takes it out of a tuple
     for i in range(first, last):
         if at[LAST] == 0:
             at[BASE] = t[i]
@@ -210,26 +211,27 @@ def push_events(
             graph.older,
             at[FIRST],
             mask,
-            graph.found,
+            found,
             0,
         )
-        graph.found[:count].sort()
+        found[:count].sort()
         if at[EDGE_LAST] + count - at[EDGE_KEPT] > len(graph.source):
             return i
         at[LAST] += 1
+        source, target, next_out, out, degree = graph.source, graph.target, graph.next_out, graph.out, edges.degree
         graph.start[slot] = at[EDGE_LAST]
         graph.earlier[slot] = count
-        graph.out[slot] = -1
-        edges.degree[slot] = count
+        out[slot] = -1
+        degree[slot] = count
         for k in range(count):
-            source = graph.found[k]
-            from_slot, position = source & mask, at[EDGE_LAST] + k
+            neighbour = found[k]
+            near, position = neighbour & mask, at[EDGE_LAST] + k
             e = position & edge_mask
-            graph.source[e], graph.target[e], graph.next_out[e] = source, number, graph.out[from_slot]
-            graph.out[from_slot] = position
-            if not graph.causal[0]:
-                edges.degree[from_slot] += 1
-                touch(sites, from_slot)
+            source[e], target[e], next_out[e] = neighbour, number, out[near]
+            out[near] = position
+            if not causal:
+                degree[near] += 1
+                touch(sites, near)
         at[EDGE_LAST] += count
         graph.older[slot] = graph.newest[pixel]
         graph.newest[pixel] = number
@@ -273,39 +275,42 @@ def incoming(graph: StreamingGraph, edges: Edges, sites: Sites, slot: int) -> in
     """List the edges into an event; how many there are."""
     tag = edges.tag
     if tag[0] == slot and tag[1] == sites.count[TRANSACTION]:
-        return tag[2]
+        return int(tag[2])
     mask, edge_mask = len(graph.x) - 1, len(graph.source) - 1
-    count = graph.earlier[slot]
+    listed, offset, xs, ys, ts = edges.source, edges.offset, graph.x, graph.y, graph.t
+    source, target, next_out = graph.source, graph.target, graph.next_out
+    start, count = graph.start[slot], graph.earlier[slot]
     for k in range(count):
-        edges.source[k] = graph.source[(graph.start[slot] + k) & edge_mask] & mask
+        listed[k] = source[(start + k) & edge_mask] & mask
     if not graph.causal[0]:
         e = graph.out[slot]
         while e >= 0:
-            edges.source[count] = graph.target[e & edge_mask] & mask
+            listed[count] = target[e & edge_mask] & mask
             count += 1
-            e = graph.next_out[e & edge_mask]
+            e = next_out[e & edge_mask]
     span, half, scale = np.float32(2) * graph.radius[0], np.float32(0.5), graph.time_scale[0]
-    x, y, t = graph.x[slot], graph.y[slot], graph.t[slot]
+    x, y, t = xs[slot], ys[slot], ts[slot]
     for k in range(count):
-        source = edges.source[k]
-        edges.offset[k, 0] = np.float32(graph.x[source] - x) / span + half
-        edges.offset[k, 1] = np.float32(graph.y[source] - y) / span + half
-        edges.offset[k, 2] = np.float32((graph.t[source] - t) * scale) / span + half
+        j = listed[k]
+        offset[k, 0] = np.float32(xs[j] - x) / span + half
+        offset[k, 1] = np.float32(ys[j] - y) / span + half
+        offset[k, 2] = np.float32((ts[j] - t) * scale) / span + half
     tag[0], tag[1], tag[2] = slot, sites.count[TRANSACTION], count
     tag[3] += 1
-    return count
+    return int(count)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def add_readers(graph: StreamingGraph, sites: Sites, slots: Indices, count: int) -> None:
     """Put the targets of all edges out of these events on the worklist."""
     mask, edge_mask = len(graph.x) - 1, len(graph.source) - 1
+    source, target, next_out = graph.source, graph.target, graph.next_out
     for k in range(count):
         slot = slots[k]
         e = graph.out[slot]
         while e >= 0:
-            add(sites, graph.target[e & edge_mask] & mask)
-            e = graph.next_out[e & edge_mask]
+            add(sites, target[e & edge_mask] & mask)
+            e = next_out[e & edge_mask]
         if not graph.causal[0]:
             for position in range(graph.start[slot], graph.start[slot] + graph.earlier[slot]):
-                add(sites, graph.source[position & edge_mask] & mask)
+                add(sites, source[position & edge_mask] & mask)

@@ -40,10 +40,12 @@ class AsyncActivation(AsyncConverter):
         x, *rest = args or (kwargs["input"],)
         if not isinstance(x, Features):
             raise Unsupported("it is not given features")
-        name = type(layer).__name__.lower() if isinstance(layer, nn.Module) else layer.__name__
+        is_module = isinstance(layer, nn.Module)
+        base = next((base for base in type(layer).__mro__ if base in self.handles), layer)
+        name = base.__name__.lower()
         if name in ("elu", "leaky_relu", "leakyrelu"):
             attribute, default = ("alpha", 1.0) if name == "elu" else ("negative_slope", 0.01)
-            value = getattr(layer, attribute) if isinstance(layer, nn.Module) else kwargs.get(attribute, rest[0] if rest else default)
+            value = getattr(layer, attribute) if is_module else kwargs.get(attribute, rest[0] if rest else default)
             weights = [plan.weights(Constants(np.array([value], np.float32)))]
             return plan.refine(_elu if name == "elu" else _leaky_relu, weights, x, cost=Cost(site=2 * x.channels))
         function = {"relu": _relu, "silu": _silu, "sigmoid": _sigmoid, "tanh": _tanh}[name]

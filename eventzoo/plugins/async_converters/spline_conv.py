@@ -104,58 +104,62 @@ class AsyncSplineConv(AsyncConverter):
 def convolve(basis: Basis, conv: Convolution, x: Floats, slot: int, edges: Edges, count: int, out: Floats) -> int:
     """One site's row; how many blocks of weights were multiplied."""
     if basis.version[0] != edges.tag[3]:
-        _make_basis(basis, edges, count)
+        _make_basis(basis.weight, basis.point, basis.kernel, edges.offset, count)
+        basis.version[0] = edges.tag[3]
+    weight, sums, used = conv.weight, conv.sums, conv.used
     out[:] = conv.bias
     inner, corners = x.shape[1], basis.weight.shape[1]
-    points = corners if len(conv.used) == 0 else len(conv.used)
-    blocks = len(conv.weight) // inner
+    points = corners if len(used) == 0 else len(used)
+    blocks = len(weight) // inner
     root = points * inner  # where the block of the site itself begins, if there is one
-    if blocks > points:
-        conv.sums[root:] = x[slot]
+    for c in range(root, len(sums)):
+        sums[c] = x[slot, c - root]
     share = np.float32(1) / np.float32(max(count, 1))
-    if len(conv.used) == 0:
-        _sum_all(basis.weight, conv.sums, x, edges.source, count)
-        for k in range(root):
-            conv.sums[k] *= share
-        add_product(out, conv.sums, conv.weight)
+    if len(used) == 0:
+        _sum_all(basis.weight, sums, x, edges.source, count)
+        for c in range(root):
+            sums[c] *= share
+        add_product(out, sums, weight)
         return blocks
-    used = _sum_used(basis, conv, x, edges.source, count)
-    for k in range(used):
-        first = conv.used[k] * inner
+    touched = _sum_used(basis, conv, x, edges.source, count)
+    for k in range(touched):
+        first = used[k] * inner
         for c in range(first, first + inner):
-            conv.sums[c] *= share
-        add_product(out, conv.sums[first : first + inner], conv.weight[first : first + inner])
-    add_product(out, conv.sums[root:], conv.weight[root:])
-    return used + blocks - points
+            sums[c] *= share
+        add_product(out, sums[first : first + inner], weight[first : first + inner])
+    add_product(out, sums[root:], weight[root:])
+    return touched + blocks - points
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _make_basis(basis: Basis, edges: Edges, count: int) -> None:
+def _make_basis(weight: Floats, point: Indices, kernel: Integers, offset: Floats, count: int) -> None:
     """Weight and kernel point of every corner of every edge, the first axis fastest."""
-    dim, size = basis.kernel
+    dim, size = kernel
+    last = np.float32(size - 1)
     for e in range(count):
-        weight, point = basis.weight[e], basis.point[e]
-        weight[0], point[0] = np.float32(1), 0
+        weight[e, 0], point[e, 0] = np.float32(1), 0
         corners, stride = 1, 1
         for d in range(dim):
-            position = min(max(edges.offset[e, d], np.float32(0)), np.float32(1)) * np.float32(size - 1)
+            position = min(max(offset[e, d], np.float32(0)), np.float32(1)) * last
             lower = min(int(position), size - 2)
             upper_weight = position - np.float32(lower)
             for s in range(corners):
-                weight[corners + s] = weight[s] * upper_weight
-                point[corners + s] = point[s] + (lower + 1) * stride
-                weight[s] *= np.float32(1) - upper_weight
-                point[s] += lower * stride
+                weight[e, corners + s] = weight[e, s] * upper_weight
+                weight[e, s] *= np.float32(1) - upper_weight
+            if size > 2:
+                for s in range(corners):
+                    point[e, corners + s] = point[e, s] + (lower + 1) * stride
+                    point[e, s] += lower * stride
             corners *= 2
             stride *= size
-    basis.version[0] = edges.tag[3]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _sum_all(weight: Floats, sums: Floats, x: Floats, source: Indices, count: int) -> None:
     """Weighted sums of the neighbours for every kernel point, four edges at a time."""
     inner, corners, whole = x.shape[1], weight.shape[1], count // 4 * 4
-    sums[: corners * inner] = np.float32(0)
+    for c in range(corners * inner):
+        sums[c] = np.float32(0)
     for e in range(0, whole, 4):
         x0, x1, x2, x3 = x[source[e]], x[source[e + 1]], x[source[e + 2]], x[source[e + 3]]
         for k in range(corners):
@@ -173,22 +177,24 @@ def _sum_all(weight: Floats, sums: Floats, x: Floats, source: Indices, count: in
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _sum_used(basis: Basis, conv: Convolution, x: Floats, source: Indices, count: int) -> int:
     """The same for the kernel points that are touched; how many there are."""
-    inner, corners = x.shape[1], basis.weight.shape[1]
-    conv.used_in[-1] += 1
-    turn, used = conv.used_in[-1], 0
+    weight, point, sums, used, used_in = basis.weight, basis.point, conv.sums, conv.used, conv.used_in
+    inner, corners = x.shape[1], weight.shape[1]
+    used_in[-1] += 1
+    turn, touched = used_in[-1], 0
     for e in range(count):
-        row = x[source[e]]
+        j = source[e]
         for k in range(corners):
-            a, point = basis.weight[e, k], basis.point[e, k]
-            block = conv.sums[point * inner : (point + 1) * inner]
-            if conv.used_in[point] != turn:
-                conv.used_in[point] = turn
-                conv.used[used] = point
-                used += 1
-                block[:] = np.float32(0)
+            a, p = weight[e, k], point[e, k]
+            first = p * inner
+            if used_in[p] != turn:
+                used_in[p] = turn
+                used[touched] = p
+                touched += 1
+                for i in range(inner):
+                    sums[first + i] = np.float32(0)
             for i in range(inner):
-                block[i] += a * row[i]
-    return used
+                sums[first + i] += a * x[j, i]
+    return touched
 
 
 def _named(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
