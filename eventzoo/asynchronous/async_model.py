@@ -1,5 +1,6 @@
 """AsyncModel: a model that is asked after every event."""
 
+import copy
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eventzoo.asynchronous.accounting import LayerFlops, Latency
+from eventzoo.asynchronous.accounting import Latency, LayerFlops
 from eventzoo.asynchronous.capture import Fallback, capture
 from eventzoo.asynchronous.converter import Unsupported
 from eventzoo.asynchronous.engine import CompiledEngine, DenseEngine, first_capacity
@@ -44,13 +45,14 @@ class AsyncModel:
     Made by `make_asynchronous` or `EventModel.asynchronous`.
 
     Attributes:
-        model: The model.
+        model: The model, as it was when it was made asynchronous.
         window: The events that count.
         fallbacks: Layers that are run densely after every push, and why. Empty where everything runs event by event.
         latency: How long the pushes took.
     """
 
     def __init__(self, model: "EventModel", window: Window, strict: bool) -> None:
+        model = copy.deepcopy(model)  # what becomes of the original and its weights changes nothing here
         self.model, self.window = model, window
         self._streamed = all(transform.streams for transform in model.transforms)
         self._engine: CompiledEngine | DenseEngine

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -69,6 +70,23 @@ class Captured:
     fallbacks: tuple[Fallback, ...]
 
 
+class _Proxy(fx.Proxy):
+    """Records `x += y` as what it is, a change that whoever else holds x sees, too; torch records `x = x + y`."""
+
+
+def _recorded(function: Callable[..., Any]) -> Callable[..., fx.Proxy]:
+    def record(self: fx.Proxy, other: Any) -> fx.Proxy:
+        proxy: fx.Proxy = self.tracer.create_proxy("call_function", function, (self, other), {})
+        return proxy
+
+    return record
+
+
+_IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
+for _function in _IN_PLACE:
+    setattr(_Proxy, f"__{_function.__name__}__", _recorded(_function))
+
+
 class _Tracer(fx.Tracer):
     """Records layers that have a converter as one operation each, and looks into all others, if torch can."""
 
@@ -81,14 +99,20 @@ class _Tracer(fx.Tracer):
         own = type(m).__module__.startswith("torch_geometric.nn")
         return converter_of(m, self.known) is not None or own or super().is_leaf_module(m, module_qualified_name)
 
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """What stands for an operation's result while it is recorded."""
+        return _Proxy(node, self)
+
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record a layer; one that torch cannot look into, for its control flow, as one operation."""
-        before = list(self.graph.nodes)
+        before, depth = list(self.graph.nodes), len(self.module_stack)
         try:
             return super().call_module(m, forward, args, kwargs)
         except Exception:  # a layer's code may raise anything when it is given a proxy
             for node in reversed([node for node in self.graph.nodes if node not in before]):
                 self.graph.erase_node(node)
+            while len(self.module_stack) > depth:  # torch leaves there what it was looking into
+                self.module_stack.popitem()
             return self.create_proxy("call_module", self.path_of_module(m), args, kwargs)
 
 
@@ -96,7 +120,8 @@ def capture(model: "EventModel", plan: Plan) -> Captured:
     """Put a model into a plan, as far as there are converters.
 
     Raises:
-        EventZooError: Its backbone and head cannot be put down as a series of operations at all.
+        EventZooError: Its backbone and head cannot be put down as a series of operations at all; or the window has history, and
+            a layer of single events has no converter.
         Unsupported: Its representation cannot be made event by event.
     """
     known = converters()
@@ -111,6 +136,7 @@ def capture(model: "EventModel", plan: Plan) -> Captured:
         graph = fx.GraphModule(network, tracer.trace(network))
     except Exception as error:
         raise EventZooError(f"torch.fx cannot trace {type(model.backbone).__name__}: {error}") from error
+    _name_what_is_changed_in_place(graph)
     values: dict[fx.Node, Any] = {}
     fallbacks: list[Fallback] = []
     for node in graph.graph.nodes:
@@ -121,11 +147,16 @@ def capture(model: "EventModel", plan: Plan) -> Captured:
                 raise Unsupported(f"it comes after {_name(before)}")
             values[node] = _value(node, graph, batch, values, known, plan)
         except Unsupported as reason:
+            if plan.window.history and any(_of_events(values[given], plan) for given in node.all_input_nodes):
+                raise EventZooError(
+                    f"{plan.layer}: {reason}, so that its events' features cannot be final; leave out the window's history"
+                ) from reason
             values[node] = Dense()
             if node.op != "output":
                 fallbacks.append(Fallback(plan.layer, str(reason)))
         if isinstance(values[node], Features):
-            values[node].shared = len(node.users) > 1
+            same = any(values[node] is values[given] for given in node.all_input_nodes)  # as dropout returns what it is given
+            values[node].shared = len(node.users) > 1 or (same and values[node].shared)
     last = next(node for node in graph.graph.nodes if node.op == "output")
     output = values[last]
     return Captured(plan, output if isinstance(output, Features) else None, graph, values, tuple(fallbacks))
@@ -155,6 +186,29 @@ def _value(
     if converter is None:
         raise Unsupported("there is no async converter for it")
     return converter.convert(plan, layer, *args, **kwargs)
+
+
+def _of_events(value: Any, plan: Plan) -> bool:
+    """Whether something of a plan is of single events, and not of what they are pooled into."""
+    domain = getattr(getattr(value, "graph", value), "domain", None)
+    return isinstance(value, SimpleNamespace) or (domain is not None and domain is plan.source_domain)
+
+
+def _name_what_is_changed_in_place(graph: fx.GraphModule) -> None:
+    """Let what comes after an operation that changes its input in its place read the operation's output instead."""
+    nodes = list(graph.graph.nodes)
+    for at, node in enumerate(nodes):
+        if node.op not in ("call_module", "call_method", "call_function") or not node.all_input_nodes:
+            continue
+        in_place = node.kwargs.get("inplace", node.args[-1] is True)  # as the last argument of torch's activations
+        if node.op == "call_module":
+            in_place = getattr(graph.get_submodule(str(node.target)), "inplace", False)
+        elif node.op == "call_method":
+            in_place = str(node.target).endswith("_")
+        changed = node.all_input_nodes[0]
+        if in_place or node.target in _IN_PLACE:
+            for later in set(nodes[at + 1 :]) & set(changed.users):
+                later.replace_input_with(changed, node)
 
 
 def _name(node: fx.Node) -> str:

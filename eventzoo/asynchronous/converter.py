@@ -29,7 +29,8 @@ class AsyncConverter(ABC):
 
     Attributes:
         handles: The layer types, functions and representations that it converts. A layer is converted by the converter of the
-            nearest class among its type's bases. A method of tensors is named as in `torch.Tensor.flatten`.
+            nearest class among its type's bases, if it computes what that class does. A method of tensors is named as in
+            `torch.Tensor.flatten`.
     """
 
     handles: ClassVar[tuple[Handled, ...]]
@@ -77,4 +78,10 @@ def converter_of(layer: Any, known: dict[Any, AsyncConverter]) -> AsyncConverter
     """The converter of a layer or representation by its type, of a function by itself; None if there is none."""
     if inspect.isroutine(layer):
         return known.get(layer)
-    return next((known[base] for base in type(layer).__mro__ if base in known), None)
+    own = type(layer)
+    return next((known[base] for base in own.__mro__ if base in known and _compute_the_same(own, base)), None)
+
+
+def _compute_the_same(own: Any, base: Any) -> bool:
+    """Whether a class leaves what a layer or representation computes as its base has it."""
+    return all(getattr(own, name, None) is getattr(base, name, None) for name in ("forward", "__call__"))

@@ -13,10 +13,11 @@ from torch import fx
 from eventzoo.asynchronous.capture import Captured, Dense
 from eventzoo.asynchronous.driver import compile_plan
 from eventzoo.asynchronous.materialise import PLANNED, materialise, slots
-from eventzoo.asynchronous.plan import Features, State
+from eventzoo.asynchronous.plan import State
 from eventzoo.asynchronous.window import Window
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
+from eventzoo.kernels.sites import Rows
 
 if TYPE_CHECKING:
     from eventzoo.model import EventModel
@@ -50,9 +51,10 @@ class CompiledEngine:
         self._plan = self.captured.plan
         assert self._plan.source_domain is not None
         self._domain = self._plan.source_domain
-        self._recorded = self.captured.output or next(part for part in self.captured.values.values() if isinstance(part, Features))
         self._work = np.zeros((len(self._plan.steps), 3), np.int64)
-        self._make, self._run = compile_plan(self._plan, self._recorded.rows.name)
+        recorded = (self.captured.output.rows,) if self.captured.output else self._plan.states
+        self._recorded = next(state for state in recorded if isinstance(state.value, Rows))
+        self._make, self._run = compile_plan(self._plan, self._recorded.name)
         self._taken = 0  # slots that are taken at most
         self._network = self._fingerprint()
         self._hand_over()
@@ -70,8 +72,10 @@ class CompiledEngine:
         Returns:
             For `every` 1, what `output` gives after each event.
         """
+        if every == 1 and self.captured.output is None:
+            return _answers(self, events)
         count, done = len(events), 0
-        columns, rows = _columns(events), self._recorded.rows.value.rows
+        columns, rows = _columns(events), self._recorded.value.rows
         out = np.empty((count if every == 1 else 0, *rows.shape), np.float32)
         while done < count:
             stop = min(done + CHUNK, count)
@@ -94,9 +98,10 @@ class CompiledEngine:
 
     def _shaped(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """`[T, sites, C]` as the head returns it: `[T, C]`, or `[T, C, height, width]`."""
-        if self._recorded.size is None:
+        assert self.captured.output is not None
+        if self.captured.output.size is None:
             return rows[:, 0].copy()
-        width, height = self._recorded.size
+        width, height = self.captured.output.size
         return rows.transpose(0, 2, 1).reshape(len(rows), -1, height, width)
 
     def events(self, sensor_size: tuple[int, int]) -> Events:
@@ -122,7 +127,7 @@ class CompiledEngine:
         """The state as arrays by name, copied."""
         found = {f"{state.name}.{name}": array.copy() for state, name, array in self._arrays()}
         found["work"] = self._work.copy()
-        return found | {"checksum": _checksum(found), "network": self._network}
+        return _sealed(found, self._network)
 
     def load_state_dict(self, saved: Mapping[str, NDArray[Any]]) -> None:
         """Go on where `state_dict` was made.
@@ -130,11 +135,7 @@ class CompiledEngine:
         Raises:
             EventZooError: It is of another network or window, or damaged.
         """
-        arrays = {name: np.asarray(array) for name, array in saved.items() if name not in ("checksum", "network")}
-        if "network" not in saved or not np.array_equal(saved["network"], self._network):
-            raise EventZooError("the state is that of another network or window; restore it into a model that was made the same way")
-        if "checksum" not in saved or not np.array_equal(saved["checksum"], _checksum(arrays)):
-            raise EventZooError("the state is damaged: its arrays do not have the checksum that they were saved with")
+        arrays = _unsealed(saved, self._network)
         for state in self._plan.states:
             if not state.constant:
                 names = state.value._fields
@@ -207,8 +208,10 @@ class CompiledEngine:
                 return getattr(args[0], str(node.target))(*args[1:], **kwargs)
             return (graph.get_submodule(str(node.target)) if node.op == "call_module" else node.target)(*args, **kwargs)  # type: ignore[operator]
 
-        last = next(node for node in graph.graph.nodes if node.op == "output")
-        output: NDArray[np.float32] = value_of(last)[0].float().cpu().numpy()
+        for node in graph.graph.nodes:  # in their order, as some may change tensors in their place
+            if isinstance(values[node], Dense):
+                value_of(node)
+        output: NDArray[np.float32] = value_of(node)[0].float().cpu().numpy()
         return output
 
 
@@ -224,6 +227,8 @@ class DenseEngine:
 
     def __init__(self, model: "EventModel", window: Window) -> None:
         self._model, self._window = model, window
+        weights = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+        self._network = _checksum({f"{type(model.backbone).__name__} {window}": np.empty(0), **weights})
         self.reset()
 
     def reset(self) -> None:
@@ -232,7 +237,8 @@ class DenseEngine:
 
     def push(self, events: Events, every: int = CHUNK) -> NDArray[np.float32] | None:
         """Take events; for `every` 1, what `output` gives after each."""
-        outputs = []
+        if every == 1:
+            return _answers(self, events)
         for first in range(0, len(events), every):
             part = events[first : first + every]
             columns = [np.concatenate([getattr(self._events, name), getattr(part, name)]) for name in "xytp"]
@@ -240,9 +246,7 @@ class DenseEngine:
             if self._window.events is not None:
                 self._events = self._events[-self._window.events :]
             self.advance(int(part.t[-1]))
-            if every == 1:
-                outputs.append(self.output())
-        return np.stack(outputs) if outputs else None
+        return None
 
     def advance(self, now: int) -> None:
         """Put the clock to a time in microseconds."""
@@ -263,11 +267,25 @@ class DenseEngine:
 
     def state_dict(self) -> Arrays:
         """The events in the window."""
-        return {name: getattr(self._events, name).copy() for name in "xytp"}
+        return _sealed({name: getattr(self._events, name).copy() for name in "xytp"}, self._network)
 
     def load_state_dict(self, saved: Mapping[str, NDArray[Any]]) -> None:
-        """Go on where `state_dict` was made."""
-        self._events = Events(saved["x"], saved["y"], saved["t"], saved["p"], self._model.sensor_size)
+        """Go on where `state_dict` was made.
+
+        Raises:
+            EventZooError: It is of another network or window, or damaged.
+        """
+        arrays = _unsealed(saved, self._network)
+        self._events = Events(arrays["x"], arrays["y"], arrays["t"], arrays["p"], self._model.sensor_size)
+
+
+def _answers(engine: CompiledEngine | DenseEngine, events: Events) -> NDArray[np.float32]:
+    """What an engine that runs layers densely says after each event."""
+    outputs = np.empty((len(events), *engine.output().shape), np.float32)
+    for i in range(len(events)):
+        engine.push(events[i : i + 1])
+        outputs[i] = engine.output()
+    return outputs
 
 
 def _columns(events: Events) -> list[NDArray[Any]]:
@@ -286,6 +304,21 @@ def _regrown(value: Any, names: Mapping[str, Any], alive: NDArray[np.int64], old
         arrays[name] = np.full((new, *before.shape[1:]), empty, before.dtype)
         arrays[name][alive & (new - 1)] = before[alive & (old - 1)]
     return value._replace(**arrays)
+
+
+def _sealed(arrays: Arrays, network: NDArray[np.uint64]) -> Arrays:
+    """A state with what tells whether it is whole, and of which network."""
+    return arrays | {"checksum": _checksum(arrays), "network": network}
+
+
+def _unsealed(saved: Mapping[str, NDArray[Any]], network: NDArray[np.uint64]) -> Arrays:
+    """The arrays of a state of this network that is whole."""
+    arrays = {name: np.asarray(array) for name, array in saved.items() if name not in ("checksum", "network")}
+    if "network" not in saved or not np.array_equal(saved["network"], network):
+        raise EventZooError("the state is that of another network or window; restore it into a model that was made the same way")
+    if "checksum" not in saved or not np.array_equal(saved["checksum"], _checksum(arrays)):
+        raise EventZooError("the state is damaged: its arrays do not have the checksum that they were saved with")
+    return arrays
 
 
 def _checksum(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:

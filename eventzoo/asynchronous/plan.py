@@ -335,6 +335,7 @@ class Plan:
         loop = self._loop_of(x, other)
         if loop is None:
             x = self.rows(_copy, [], x, x.channels)
+            x.shared = False
             loop = self._loop_of(x, other)
             assert loop is not None
         arguments = [*(state.name for state in weights), f"{x.rows.name}.row"]

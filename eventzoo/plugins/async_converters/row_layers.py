@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812  # the field's name for it
 from torch import nn
 from torch_geometric.nn import BatchNorm as GraphBatchNorm
 
-from eventzoo.asynchronous import AsyncConverter, Features, Cost, Plan, Unsupported
+from eventzoo.asynchronous import AsyncConverter, Cost, Features, Plan, Unsupported
 from eventzoo.kernels.sites import Floats
 
 
