@@ -15,6 +15,7 @@ LAYERS = [
     {"tasks"},
     {"asynchronous"},
     {"model", "plots"},
+    {"testing"},
     {"zoo"},
     {"cli", "commands", "__main__"},
 ]
