@@ -6,11 +6,11 @@ named by a hash of all that it is made of, because numba keeps compiled code for
 """
 
 import hashlib
-import importlib.util
 import os
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +20,7 @@ from numba.core import types
 from numba.experimental import structref
 
 import eventzoo
-from eventzoo.asynchronous.plan import Call, Plain, Plan, RowLoop
+from eventzoo.asynchronous.plan import Call, Plan, RowLoop
 from eventzoo.errors import EventZooError
 from eventzoo.kernels import sites
 
@@ -34,7 +34,7 @@ class States(structref.StructRefProxy):
     """All arrays of a network as one object for the compiled function."""
 
 
-structref.define_proxy(States, StatesType, ["arrays"])
+structref.define_proxy(States, StatesType, ["arrays"])  # type: ignore[no-untyped-call]
 
 
 def compile_plan(plan: Plan, output: str) -> tuple[Callable[..., Any], Callable[..., int]]:
@@ -62,7 +62,8 @@ def _source(plan: Plan, output: str, names: dict[Callable[..., Any], str]) -> st
         name = names.setdefault(part.function, f"f{len(names)}")
         return f"{name}({', '.join(part.arguments)}{extra})"
 
-    assert plan.source is not None
+    if plan.source is None:
+        raise EventZooError("no converter began the plan: that of the representation has to call plan.begin")
     body = [f"reached = {call(plan.source, ', x, y, t, p, done, stop, now')}"]
     for part in plan.body:
         step = plan.steps[part.step]
@@ -120,16 +121,16 @@ def _loop(loop: RowLoop, counts_units: bool, call: Callable[[Call], str], names:
     if loop.graph is not None:
         graph, readers, changed = loop.graph.state.name, name(loop.graph.add_readers), loop.inputs[0].rows.name
         lines.append(f"{name(sites.add_touched)}({domain})")
-        lines.append(f"{readers}({graph}, {domain}, {changed}.changed, {changed}.count[0])")
+        lines.append(f"{readers}({graph}, {domain}, {changed}.changed, {changed}.counts[0])")
         if loop.reads_degrees:
-            lines.append(f"{readers}({graph}, {domain}, {domain}.touched, {domain}.count[{sites.TOUCHED}])")
-    lines += [f"for k in range({domain}.count[{sites.WORK}]):", f"    slot = {domain}.work[k]"]
+            lines.append(f"{readers}({graph}, {domain}, {domain}.touched, {domain}.counts[{sites.TOUCHED}])")
+    lines += [f"for k in range({domain}.counts[{sites.WORK}]):", f"    slot = {domain}.work[k]"]
     if loop.graph is not None:
         lines.append(f"    count = {name(loop.graph.incoming)}({loop.graph.state.name}, {loop.graph.edges.name}, {domain}, slot)")
         lines.append(f"    work[{loop.step}, 1] += count")
     counted = f"work[{loop.step}, 2] += " if counts_units else ""
     lines += [f"    {counted}{call(loop.calls[0])}", *(f"    {call(part)}" for part in loop.calls[1:])]
-    lines += [f"    {name(sites.commit)}({domain}, {output}, slot)", f"work[{loop.step}, 0] += {domain}.count[{sites.WORK}]"]
+    lines += [f"    {name(sites.commit)}({domain}, {output}, slot)", f"work[{loop.step}, 0] += {domain}.counts[{sites.WORK}]"]
     return lines
 
 
@@ -148,11 +149,11 @@ def _module(source: str, folders: set[Path]) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     path = _kept(f"{name}.py", source)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader = SourceFileLoader(name, str(path))
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module
+    loader.exec_module(module)
     return module
 
 

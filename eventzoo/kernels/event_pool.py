@@ -26,7 +26,7 @@ class Members(NamedTuple):
         stale: Whether the maximum has to be searched for, bool `[cells, C]`.
         dirty: Cells whose events changed, came or went, int32 `[cells]`.
         listed_in: Transaction that put a cell on that list, int64 `[cells]`.
-        count: Length of `dirty`. int64 `[1]`.
+        counts: Length of `dirty`. int64 `[1]`.
         keep_empty: Whether a cell without events is there, with zeros. bool `[1]`.
     """
 
@@ -42,7 +42,7 @@ class Members(NamedTuple):
     stale: NDArray[np.bool_]
     dirty: Indices
     listed_in: Integers
-    count: Integers
+    counts: Integers
     keep_empty: NDArray[np.bool_]
 
 
@@ -97,14 +97,14 @@ def pool_events(members: Members, graph: StreamingGraph, sites: Sites, rows: Row
         begin_fixed(cells)
     else:
         begin(cells)
-    pooled.count[0] = 0
-    members.count[0] = 0
-    if members.keep_empty[0] and cells.count[TRANSACTION] == 1:
+    pooled.counts[0] = 0
+    members.counts[0] = 0
+    if members.keep_empty[0] and cells.counts[TRANSACTION] == 1:
         for cell in range(len(members.size)):
             _note(members, cells, cell)
     mask = len(sites.id) - 1
     channels = members.top.shape[1]
-    for k in range(sites.count[LEFT]):
+    for k in range(sites.counts[LEFT]):
         slot = sites.left[k]
         if not members.inside[slot]:
             continue
@@ -116,7 +116,7 @@ def pool_events(members: Members, graph: StreamingGraph, sites: Sites, rows: Row
         for c in range(channels):
             if members.holder[cell, c] == sites.id[slot]:
                 members.stale[cell, c] = True
-    for k in range(rows.count[0]):
+    for k in range(rows.counts[0]):
         slot = rows.changed[k]
         if not sites.alive[slot]:
             continue
@@ -140,8 +140,8 @@ def pool_events(members: Members, graph: StreamingGraph, sites: Sites, rows: Row
                 top[c], holder[c] = row[c], number
             elif holder[c] == number:
                 members.stale[cell, c] = True
-    compared = rows.count[0]
-    for k in range(members.count[0]):
+    compared = rows.counts[0]
+    for k in range(members.counts[0]):
         cell = members.dirty[k]
         if members.size[cell] == 0:
             members.stale[cell] = False
@@ -156,16 +156,16 @@ def pool_events(members: Members, graph: StreamingGraph, sites: Sites, rows: Row
         compared += _search(members, cell, rows, mask)
         pooled.row[:] = members.top[cell]
         commit(cells, pooled, cell)
-    return compared
+    return int(compared)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _note(members: Members, cells: Sites, cell: int) -> None:
     """Put a cell on the list of those that changed."""
-    if members.listed_in[cell] != cells.count[TRANSACTION]:
-        members.listed_in[cell] = cells.count[TRANSACTION]
-        members.dirty[members.count[0]] = cell
-        members.count[0] += 1
+    if members.listed_in[cell] != cells.counts[TRANSACTION]:
+        members.listed_in[cell] = cells.counts[TRANSACTION]
+        members.dirty[members.counts[0]] = cell
+        members.counts[0] += 1
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

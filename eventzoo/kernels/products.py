@@ -8,7 +8,8 @@ from eventzoo.kernels.sites import Floats
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def add_product(out: Floats, row: Floats, matrix: Floats) -> None:
     """`out += row @ matrix`, for row `[K]`, matrix `[K, C]` and out `[C]`. Four rows of the matrix at a time: an entry of `out` is
-    read and written once for four products."""
+    read and written once for four products.
+    """
     channels, whole = len(out), len(row) // 4 * 4
     for k in range(0, whole, 4):
         a, b, c, d = row[k], row[k + 1], row[k + 2], row[k + 3]

@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int32]
 Integers = NDArray[np.int64]
 
-ARRIVED, LEFT, TOUCHED, WORK, TRANSACTION, WORKLIST = range(6)  # positions in Sites.count
+ARRIVED, LEFT, TOUCHED, WORK, TRANSACTION, WORKLIST = range(6)  # positions in Sites.counts
 _TRANSIENT = -1
 
 
@@ -32,7 +32,7 @@ class Sites(NamedTuple):
         work: Slots of those that the layer at hand has to compute. int32 `[capacity]`.
         touched_in: Transaction that touched a site last. int64 `[capacity]`.
         listed_in: Worklist that a site was put on last. int64 `[capacity]`.
-        count: Lengths of `arrived`, `left`, `touched` and `work`; number of the transaction and of the worklist. int64 `[6]`.
+        counts: Lengths of `arrived`, `left`, `touched` and `work`; number of the transaction and of the worklist. int64 `[6]`.
     """
 
     id: Integers
@@ -44,7 +44,7 @@ class Sites(NamedTuple):
     work: Indices
     touched_in: Integers
     listed_in: Integers
-    count: Integers
+    counts: Integers
 
 
 class Rows(NamedTuple):
@@ -53,13 +53,13 @@ class Rows(NamedTuple):
     Attributes:
         rows: A row a slot, float32 `[capacity, C]`.
         changed: Slots whose row is new or differs from before the transaction, those that arrived first and in order. int32 `[capacity]`.
-        count: Length of `changed`, int64 `[1]`.
+        counts: Length of `changed`, int64 `[1]`.
         row: The row that is being computed, float32 `[C]`.
     """
 
     rows: Floats
     changed: Indices
-    count: Integers
+    counts: Integers
     row: Floats
 
 
@@ -106,15 +106,15 @@ def make_edges(capacity: int) -> Edges:
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def begin(sites: Sites) -> None:
     """Begin a transaction: nothing has happened yet."""
-    sites.count[ARRIVED] = sites.count[LEFT] = sites.count[TOUCHED] = 0
-    sites.count[TRANSACTION] += 1
+    sites.counts[ARRIVED] = sites.counts[LEFT] = sites.counts[TOUCHED] = 0
+    sites.counts[TRANSACTION] += 1
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def begin_fixed(sites: Sites) -> None:
     """Begin a transaction of a domain whose sites are always there; in the first they arrive."""
     begin(sites)
-    if sites.count[TRANSACTION] == 1:
+    if sites.counts[TRANSACTION] == 1:
         for site in range(len(sites.id)):
             arrive(sites, site, site)
 
@@ -124,18 +124,18 @@ def arrive(sites: Sites, slot: int, number: int) -> None:
     """A site takes a slot."""
     sites.id[slot] = number
     sites.alive[slot] = True
-    sites.born[slot] = sites.count[TRANSACTION]
-    sites.arrived[sites.count[ARRIVED]] = slot
-    sites.count[ARRIVED] += 1
+    sites.born[slot] = sites.counts[TRANSACTION]
+    sites.arrived[sites.counts[ARRIVED]] = slot
+    sites.counts[ARRIVED] += 1
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def leave(sites: Sites, slot: int, compute: bool) -> None:
     """A site leaves; with `compute`, one that arrived in this transaction is computed all the same."""
     sites.alive[slot] = False
-    if sites.born[slot] != sites.count[TRANSACTION]:
-        sites.left[sites.count[LEFT]] = slot
-        sites.count[LEFT] += 1
+    if sites.born[slot] != sites.counts[TRANSACTION]:
+        sites.left[sites.counts[LEFT]] = slot
+        sites.counts[LEFT] += 1
     elif not compute:
         sites.born[slot] = _TRANSIENT
 
@@ -143,54 +143,54 @@ def leave(sites: Sites, slot: int, compute: bool) -> None:
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def touch(sites: Sites, slot: int) -> None:
     """A site's neighbours changed."""
-    if sites.touched_in[slot] != sites.count[TRANSACTION]:
-        sites.touched_in[slot] = sites.count[TRANSACTION]
-        sites.touched[sites.count[TOUCHED]] = slot
-        sites.count[TOUCHED] += 1
+    if sites.touched_in[slot] != sites.counts[TRANSACTION]:
+        sites.touched_in[slot] = sites.counts[TRANSACTION]
+        sites.touched[sites.counts[TOUCHED]] = slot
+        sites.counts[TOUCHED] += 1
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def open_worklist(sites: Sites, rows: Rows) -> None:
     """Begin the worklist of a layer that writes `rows`: the sites that arrived, in order."""
-    rows.count[0] = 0
-    sites.count[WORK] = 0
-    sites.count[WORKLIST] += 1
-    for k in range(sites.count[ARRIVED]):
+    rows.counts[0] = 0
+    sites.counts[WORK] = 0
+    sites.counts[WORKLIST] += 1
+    for k in range(sites.counts[ARRIVED]):
         add(sites, sites.arrived[k])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def add(sites: Sites, slot: int) -> None:
     """Put a site on the worklist, once, and if it is there to be computed."""
-    if sites.listed_in[slot] != sites.count[WORKLIST] and (sites.alive[slot] or sites.born[slot] == sites.count[TRANSACTION]):
-        sites.listed_in[slot] = sites.count[WORKLIST]
-        sites.work[sites.count[WORK]] = slot
-        sites.count[WORK] += 1
+    if sites.listed_in[slot] != sites.counts[WORKLIST] and (sites.alive[slot] or sites.born[slot] == sites.counts[TRANSACTION]):
+        sites.listed_in[slot] = sites.counts[WORKLIST]
+        sites.work[sites.counts[WORK]] = slot
+        sites.counts[WORK] += 1
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def add_changed(sites: Sites, rows: Rows) -> None:
     """Put the sites on the worklist whose row changed."""
-    for k in range(rows.count[0]):
+    for k in range(rows.counts[0]):
         add(sites, rows.changed[k])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def add_touched(sites: Sites) -> None:
     """Put the sites on the worklist whose neighbours changed."""
-    for k in range(sites.count[TOUCHED]):
+    for k in range(sites.counts[TOUCHED]):
         add(sites, sites.touched[k])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def commit(sites: Sites, rows: Rows, slot: int) -> None:
     """Keep the row that was computed for a site, and note it if it differs or is the first."""
-    changed = sites.born[slot] == sites.count[TRANSACTION]
+    changed = sites.born[slot] == sites.counts[TRANSACTION]
     kept, row = rows.rows, rows.row
     for c in range(len(row)):
         if kept[slot, c] != row[c]:
             changed = True
             kept[slot, c] = row[c]
     if changed:
-        rows.changed[rows.count[0]] = slot
-        rows.count[0] += 1
+        rows.changed[rows.counts[0]] = slot
+        rows.counts[0] += 1

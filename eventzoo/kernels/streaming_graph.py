@@ -184,7 +184,7 @@ def push_events(
     """
     at = graph.at
     begin(sites)
-    polarity.count[0] = 0
+    polarity.counts[0] = 0
     at[EDGE_KEPT] = at[EDGE_FIRST]
     if now != NEVER:
         _expire(graph, edges, sites, now, 0)
@@ -237,11 +237,11 @@ def push_events(
         graph.newest[pixel] = number
         arrive(sites, slot, number)
         polarity.rows[slot, 0] = np.float32(1) if p[i] else np.float32(-1)
-    for k in range(sites.count[ARRIVED]):
+    for k in range(sites.counts[ARRIVED]):
         slot = sites.arrived[k]
         if sites.alive[slot] or graph.final[0]:
-            polarity.changed[polarity.count[0]] = slot
-            polarity.count[0] += 1
+            polarity.changed[polarity.counts[0]] = slot
+            polarity.counts[0] += 1
     return last
 
 
@@ -274,7 +274,7 @@ def _expire(graph: StreamingGraph, edges: Edges, sites: Sites, now: int, coming:
 def incoming(graph: StreamingGraph, edges: Edges, sites: Sites, slot: int) -> int:
     """List the edges into an event; how many there are."""
     tag = edges.tag
-    if tag[0] == slot and tag[1] == sites.count[TRANSACTION]:
+    if tag[0] == slot and tag[1] == sites.counts[TRANSACTION]:
         return int(tag[2])
     mask, edge_mask = len(graph.x) - 1, len(graph.source) - 1
     listed, offset, xs, ys, ts = edges.source, edges.offset, graph.x, graph.y, graph.t
@@ -295,7 +295,7 @@ def incoming(graph: StreamingGraph, edges: Edges, sites: Sites, slot: int) -> in
         offset[k, 0] = np.float32(xs[j] - x) / span + half
         offset[k, 1] = np.float32(ys[j] - y) / span + half
         offset[k, 2] = np.float32((ts[j] - t) * scale) / span + half
-    tag[0], tag[1], tag[2] = slot, sites.count[TRANSACTION], count
+    tag[0], tag[1], tag[2] = slot, sites.counts[TRANSACTION], count
     tag[3] += 1
     return int(count)
 

@@ -113,11 +113,11 @@ def join_voxels(graph: VoxelGraph, edges: Edges, voxels: Sites, members: Members
     """
     graph.moves[0] = 0
     mask, edge_mask = len(fine.x) - 1, len(fine.source) - 1
-    now = events.count[TRANSACTION]
+    now = events.counts[TRANSACTION]
     # Compiled code counts references to an array whenever it takes it out of a tuple: not in loops over edges.
     x, y, source, target, next_out = fine.x, fine.y, fine.source, fine.target, fine.next_out
     alive, born, column_of, row_of = events.alive, events.born, graph.column_of, graph.row_of
-    for k in range(events.count[LEFT]):
+    for k in range(events.counts[LEFT]):
         slot = events.left[k]
         column, row = column_of[x[slot]], row_of[y[slot]]
         _add_position(graph, row * graph.grid[0] + column, fine, slot, -1)
@@ -131,7 +131,7 @@ def join_voxels(graph: VoxelGraph, edges: Edges, voxels: Sites, members: Members
                 if not fine.causal[0]:
                     _count(graph, edges, voxels, column, row, -across, -down, -1)
             e = next_out[e & edge_mask]
-    for k in range(events.count[ARRIVED]):
+    for k in range(events.counts[ARRIVED]):
         slot = events.arrived[k]
         if not alive[slot]:
             continue
@@ -146,14 +146,14 @@ def join_voxels(graph: VoxelGraph, edges: Edges, voxels: Sites, members: Members
                     _count(graph, edges, voxels, column + across, row + down, -across, -down, 1)
     if graph.fixed[0]:
         return 0
-    for k in range(members.count[0]):
+    for k in range(members.counts[0]):
         voxel = members.dirty[k]
         if members.size[voxel] > 0 and _move(graph, voxel, members.size[voxel], fine.time_scale[0]):
             graph.moved[graph.moves[0]] = voxel
             graph.moves[0] += 1
             touch(voxels, voxel)
             _visit_readers(graph, voxels, voxel, True)
-    return graph.moves[0]
+    return int(graph.moves[0])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -180,9 +180,8 @@ def _move(graph: VoxelGraph, voxel: int, size: int, time_scale: float) -> bool:
     """Put a voxel where the mean of its events is; whether that is elsewhere."""
     moved = False
     for d in range(graph.position.shape[1]):
-        if d < 2:  # as torch divides: columns and rows are whole, so both sums are exact
-            value = np.float32(graph.total[voxel, d]) / np.float32(size)
-        else:
+        value = np.float32(graph.total[voxel, d]) / np.float32(size)  # as torch divides: columns and rows are whole, their sums exact
+        if d == 2:
             value = np.float32(graph.total[voxel, d] / size * time_scale)
         if value != graph.position[voxel, d]:
             graph.position[voxel, d] = value
@@ -210,8 +209,8 @@ def _visit_readers(graph: VoxelGraph, voxels: Sites, voxel: int, touched: bool) 
 def incoming(graph: VoxelGraph, edges: Edges, voxels: Sites, voxel: int) -> int:
     """List the edges into a voxel; how many there are."""
     tag = edges.tag
-    if tag[0] == voxel and tag[1] == voxels.count[TRANSACTION]:
-        return tag[2]
+    if tag[0] == voxel and tag[1] == voxels.counts[TRANSACTION]:
+        return int(tag[2])
     count = 0
     for k in range(len(graph.row)):
         if graph.joined[voxel, k] > 0:
@@ -221,7 +220,7 @@ def incoming(graph: VoxelGraph, edges: Edges, voxels: Sites, voxel: int) -> int:
                 offset = graph.position[source, d] - graph.position[voxel, d]
                 edges.offset[count, d] = offset / graph.span[0] + np.float32(0.5)
             count += 1
-    tag[0], tag[1], tag[2] = voxel, voxels.count[TRANSACTION], count
+    tag[0], tag[1], tag[2] = voxel, voxels.counts[TRANSACTION], count
     tag[3] += 1
     return count
 

@@ -18,7 +18,7 @@ class Cells(NamedTuple):
         candidate: The voxels that overlap a cell, int32 `[overlaps]`.
         dirty: Cells whose voxels changed, came or went, int32 `[cells]`.
         listed_in: Transaction that put a cell on that list, int64 `[cells]`.
-        count: Length of `dirty`, int64 `[1]`.
+        counts: Length of `dirty`, int64 `[1]`.
         size: `(width, height)` of a cell, float32 `[2]`.
         columns: Cells in a row, int64 `[1]`.
     """
@@ -28,7 +28,7 @@ class Cells(NamedTuple):
     candidate: Indices
     dirty: Indices
     listed_in: Integers
-    count: Integers
+    counts: Integers
     size: Floats
     columns: Integers
 
@@ -49,23 +49,23 @@ def pool_voxels(inside: Cells, graph: VoxelGraph, sites: Sites, rows: Rows, cell
         Number of voxels that were compared.
     """
     begin_fixed(cells)
-    pooled.count[0] = 0
-    inside.count[0] = 0
-    if cells.count[TRANSACTION] == 1:
+    pooled.counts[0] = 0
+    inside.counts[0] = 0
+    if cells.counts[TRANSACTION] == 1:
         for cell in range(len(inside.start) - 1):
             _note_cell(inside, cells, cell)
-    for k in range(sites.count[LEFT]):
+    for k in range(sites.counts[LEFT]):
         voxel = sites.left[k]
         if inside.cell[voxel] >= 0:
             _note_cell(inside, cells, inside.cell[voxel])
             inside.cell[voxel] = -1
-    for k in range(rows.count[0]):
+    for k in range(rows.counts[0]):
         _place(inside, graph.position, cells, rows.changed[k])
     for k in range(graph.moves[0]):
         if sites.alive[graph.moved[k]]:
             _place(inside, graph.position, cells, graph.moved[k])
     compared = 0
-    for k in range(inside.count[0]):
+    for k in range(inside.counts[0]):
         cell = inside.dirty[k]
         empty = True
         for position_of in range(inside.start[cell], inside.start[cell + 1]):
@@ -98,7 +98,7 @@ def _place(inside: Cells, position: Floats, cells: Sites, voxel: int) -> None:
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _note_cell(inside: Cells, cells: Sites, cell: int) -> None:
     """Put a cell on the list of those that changed."""
-    if inside.listed_in[cell] != cells.count[TRANSACTION]:
-        inside.listed_in[cell] = cells.count[TRANSACTION]
-        inside.dirty[inside.count[0]] = cell
-        inside.count[0] += 1
+    if inside.listed_in[cell] != cells.counts[TRANSACTION]:
+        inside.listed_in[cell] = cells.counts[TRANSACTION]
+        inside.dirty[inside.counts[0]] = cell
+        inside.counts[0] += 1

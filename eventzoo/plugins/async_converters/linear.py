@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from eventzoo.asynchronous import AsyncConverter, Features, Cost, Plan, Unsupported
+from eventzoo.asynchronous import AsyncConverter, Cost, Features, Plan, Unsupported
 from eventzoo.kernels.products import add_product
 from eventzoo.kernels.sites import Floats, Rows, Sites, begin_fixed, commit
 
@@ -96,15 +96,15 @@ def _multiply(dense: Dense, x: Floats, slot: int, out: Floats) -> None:
 def _multiply_cells(dense: DenseByCell, shares: Shares, x: Rows, one: Sites, output: Rows) -> int:
     """The row of the whole map; how many cells were multiplied."""
     begin_fixed(one)
-    output.count[0] = 0
-    for k in range(x.count[0]):
+    output.counts[0] = 0
+    for k in range(x.counts[0]):
         cell = x.changed[k]
         shares.share[cell] = np.float32(0)
         add_product(shares.share[cell], x.rows[cell], dense.weight[cell])
-    if x.count[0] > 0:
+    if x.counts[0] > 0:
         output.row[:] = dense.bias
         for cell in range(len(shares.share)):
             for o in range(len(output.row)):
                 output.row[o] += shares.share[cell, o]
         commit(one, output, 0)
-    return x.count[0]
+    return int(x.counts[0])

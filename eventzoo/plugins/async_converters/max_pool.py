@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from eventzoo.asynchronous import (
     AsyncConverter,
+    Cost,
     EdgeIndex,
     EdgeOffsets,
     Features,
-    Cost,
     Graph,
     Plan,
     Positions,

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import torch
 
-from eventzoo.asynchronous import AsyncConverter, EdgeIndex, EdgeOffsets, Features, Cost, Graph, Plan, State, Unsupported
+from eventzoo.asynchronous import AsyncConverter, Cost, EdgeIndex, EdgeOffsets, Features, Graph, Plan, State, Unsupported
 from eventzoo.kernels.products import add_product
 from eventzoo.kernels.sites import Edges, Floats, Indices, Integers
 from eventzoo.nn.spline_conv import SplineBasis, SplineConv
@@ -120,7 +120,7 @@ def convolve(basis: Basis, conv: Convolution, x: Floats, slot: int, edges: Edges
         for c in range(root):
             sums[c] *= share
         add_product(out, sums, weight)
-        return blocks
+        return int(blocks)
     touched = _sum_used(basis, conv, x, edges.source, count)
     for k in range(touched):
         first = used[k] * inner
@@ -128,7 +128,7 @@ def convolve(basis: Basis, conv: Convolution, x: Floats, slot: int, edges: Edges
             sums[c] *= share
         add_product(out, sums[first : first + inner], weight[first : first + inner])
     add_product(out, sums[root:], weight[root:])
-    return touched + blocks - points
+    return int(touched + blocks - points)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
