@@ -2,7 +2,8 @@
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,12 +54,11 @@ class Timed:
 def run(args: list[str]) -> None:
     """Measure, and print, write and draw what was found."""
     given = _parser().parse_args(args)
-    import torch
-
     tables.check_outputs(given.csv, given.plot)
     events, stream = streaming.measured(given)
-    sizes = measure(stream, events, every=given.every)
-    _show(sizes, streaming.subject(stream, given.input), torch.get_num_threads())
+    with _one_thread():
+        sizes = measure(stream, events, every=given.every)
+    _show(sizes, streaming.subject(stream, given.input))
     if given.csv is not None:
         tables.write_csv(given.csv, _COLUMNS, map(_row, sizes))
     if given.plot is not None:
@@ -131,16 +131,28 @@ def _repeated(function: Callable[[], object]) -> float:
     return float(np.median(took))
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As the asynchronous model has it. Threads of torch that wait for each other on a busy machine would measure that."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _microseconds(function: Callable[..., object], *args: object) -> float:
     start = time.perf_counter_ns()
     function(*args)
     return (time.perf_counter_ns() - start) / 1e3
 
 
-def _show(sizes: list[Timed], what: str, threads: int) -> None:
-    cores = "1 thread" if threads == 1 else f"{threads} threads"
+def _show(sizes: list[Timed], what: str) -> None:
     tables.show(
-        f"Microseconds for the answer to an event pushed singly (one thread), and for a synchronous forward ({cores}): {what}",
+        f"Microseconds for the answer to an event pushed singly, and for a synchronous forward, on one thread each: {what}",
         ("events pushed", "in the graph", "timed", "median", "90 %", "99 %", "longest", "synchronous", "ratio"),
         [
             (

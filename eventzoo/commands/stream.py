@@ -35,7 +35,6 @@ def run(args: list[str]) -> None:
         tally = Tally(stream, speed=given.real_time)
         try:
             with Display(tally, streaming.subject(stream, given.input)) as display:
-                tally.begin()
                 for events in _parts(recorded, given, tally, display):
                     seconds = tally.push(events)
                     if output is not None:
@@ -43,7 +42,10 @@ def run(args: list[str]) -> None:
                     display.update()
         finally:  # after Ctrl-C, or an error in the middle of the file, too
             tally.end()
-            print("\n".join(tally.summary()))
+            if tally.events:
+                print("\n".join(tally.summary()))
+    if tally.events == 0:
+        raise recorded.empty()
 
 
 def _entry(tally: Tally, events: Events, seconds: float) -> dict[str, object]:
@@ -103,26 +105,32 @@ def _speed(text: str) -> float:
 def _parts(recorded: streaming.Recorded, given: argparse.Namespace, tally: Tally, display: Display) -> Iterator[Events]:
     """The recording in the parts that are to be pushed, each when it is time for it."""
     if given.real_time is not None:
-        return _due(recorded.chunks(count=_BLOCK), tally, display)
+        return _due(_clocked(recorded.chunks(count=_BLOCK), tally), tally, display)
     if given.chunk_events is not None:
-        return recorded.chunks(count=given.chunk_events)
-    return recorded.chunks(duration=given.chunk_us or _CHUNK_US)
+        return _clocked(recorded.chunks(count=given.chunk_events), tally)
+    return _clocked(recorded.chunks(duration=given.chunk_us or _CHUNK_US), tally)
 
 
-def _due(blocks: Iterator[Events], tally: Tally, display: Display) -> Iterator[Events]:
-    """What is due when it is asked for; waits for the next event if nothing is."""
-    for number, block in enumerate(blocks):
+def _clocked(chunks: Iterator[Events], tally: Tally) -> Iterator[Events]:
+    """The same chunks. The clock starts when the first is there: to get it may take the time to load what reads the format."""
+    for number, chunk in enumerate(chunks):
         if number == 0:
-            tally.begin(int(block.t[0]))
+            tally.begin(int(chunk.t[0]))
+        yield chunk
+
+
+def _due(chunks: Iterator[Events], tally: Tally, display: Display) -> Iterator[Events]:
+    """What is due when it is asked for; waits for the next event if nothing is."""
+    for chunk in chunks:
         done = 0
-        while done < len(block):
-            due = int(np.searchsorted(block.t, tally.due(), side="right"))
+        while done < len(chunk):
+            due = int(np.searchsorted(chunk.t, tally.due(), side="right"))
             if due > done:
-                yield block[done:due]
+                yield chunk[done:due]
                 done = due
             else:
                 display.update()
-                tally.wait(int(block.t[done]))
+                tally.wait(int(chunk.t[done]))
 
 
 class _Output:

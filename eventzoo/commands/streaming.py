@@ -125,6 +125,11 @@ class Recorded:
             f"(CentreCrop and Resize in eventzoo.data.transforms), or give --sensor-size {width} {height} if all its events are within"
         )
 
+    def empty(self) -> EventZooError:
+        """The error that there are no events."""
+        between = "" if self.start is None and self.stop is None else " between --start and --stop"
+        return EventZooError(f"{self.path} has no events{between}; `eventzoo inspect {self.path}` tells what it has")
+
     def chunks(self, duration: int | None = None, count: int | None = None) -> Iterator[Events]:
         """The recording in parts of `duration` microseconds or `count` events, as `read_windows` gives them, without empty ones.
 
@@ -149,9 +154,7 @@ class Recorded:
         """
         events = read(self.path, sensor_size=self.given_size, start=self.start, stop=self.stop, encoding=self.encoding)
         if len(events) == 0:
-            raise EventZooError(
-                f"{self.path} has no events{' between --start and --stop' if (self.start, self.stop) != (None, None) else ''}"
-            )
+            raise self.empty()
         return self._on_sensor(events)
 
     def _on_sensor(self, events: Events) -> Events:

@@ -35,14 +35,16 @@ def _draw(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], clo
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    console = Console(highlight=False)
+    console.print(title, style="bold", markup=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", overflow="fold")
     for number, row in enumerate(rows):
         if closing and number == len(rows) - closing:
             table.add_section()
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    console.print(table)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

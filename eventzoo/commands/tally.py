@@ -40,10 +40,9 @@ class Tally:
         self._stop: float | None = None
         self._spared = 0.0  # seconds of waiting and showing
 
-    def begin(self, first: int | None = None) -> None:
-        """Start the clock; in real time, when the first event is read, which happened at `first` microseconds."""
-        self._start = time.perf_counter()
-        self._first = first or 0
+    def begin(self, first: int) -> None:
+        """Start the clock, at the time of the first event in the recording, microseconds."""
+        self._start, self._first = time.perf_counter(), first
 
     def end(self) -> None:
         """Stop the clock."""
@@ -66,8 +65,6 @@ class Tally:
 
     def push(self, events: Events) -> float:
         """Push events to the model; the seconds that it took."""
-        if self.events == 0:
-            self._first = int(events.t[0])
         start = time.perf_counter()
         self.result = self.stream.push(events)
         took = time.perf_counter() - start
@@ -115,9 +112,7 @@ class Tally:
         return f"{self.lag * 1e3:,.1f} ms behind, at most {self.largest_lag * 1e3:,.1f} ms"
 
     def summary(self) -> list[str]:
-        """What there is to say at the end, a line each."""
-        if self.events == 0:
-            return ["no event was pushed"]
+        """What there is to say at the end, a line each; not if there was no event."""
         lines = [
             f"events    {self.events:,} in {self.recorded:,.6g} s of the recording",
             f"work      {self.work:,.4g} s, {self.events / self.work:,.0f} events/s; in the network {self.pushing:,.4g} s",
