@@ -16,25 +16,11 @@ from types import ModuleType
 from typing import Any
 
 import numba
-from numba.core import types
-from numba.experimental import structref
 
 import eventzoo
 from eventzoo.asynchronous.plan import Call, Plan, RowLoop
 from eventzoo.errors import EventZooError
 from eventzoo.kernels import sites
-
-
-@structref.register
-class StatesType(types.StructRef):
-    """Type of `States` in compiled code."""
-
-
-class States(structref.StructRefProxy):
-    """All arrays of a network as one object for the compiled function."""
-
-
-structref.define_proxy(States, StatesType, ["arrays"])  # type: ignore[no-untyped-call]
 
 
 def compile_plan(plan: Plan, output: str) -> tuple[Callable[..., Any], Callable[..., int]]:
@@ -45,8 +31,8 @@ def compile_plan(plan: Plan, output: str) -> tuple[Callable[..., Any], Callable[
         output: Name of the state of type `Rows` that is recorded.
 
     Returns:
-        A function that makes the `States` from the tuple of the plan's arrays, and a function `(states, x, y, t, p, first,
-        last, now, every, out, work)` that takes events `first` to `last`, `every` at a time, and writes the output's rows after
+        A function that makes one object of the values of the plan's states, and a function `(network, x, y, t, p, first, last,
+        now, every, out, work)` that takes events `first` to `last`, `every` at a time, and writes the output's rows after
         each time to `out`, `[events or 0, sites, C]`. It returns the index after the last event that was taken.
     """
     names: dict[Callable[..., Any], str] = {}
@@ -71,6 +57,7 @@ def _source(plan: Plan, output: str, names: dict[Callable[..., Any], str]) -> st
             _loop(part, step.cost.unit > 0, call, names) if isinstance(part, RowLoop) else [f"work[{part.step}, 0] += {call(part.call)}"]
         )
         body += [f"# {step.name}", *lines]
+    states = [state.name for state in plan.states]
     imports = []
     for function, name in names.items():
         python = function.py_func  # type: ignore[attr-defined]
@@ -82,25 +69,40 @@ def _source(plan: Plan, output: str, names: dict[Callable[..., Any], str]) -> st
             f'"""An asynchronous network, written by eventzoo {eventzoo.__version__}."""',
             "",
             "import numba",
+            "from numba.core import types",
+            "from numba.experimental import structref",
             "",
-            f"from {States.__module__} import States",
             *imports,
             "",
             "",
+            "@structref.register",
+            "class NetworkType(types.StructRef):",
+            '    """Type of a network in compiled code."""',
+            "",
+            "",
+            "class Network(structref.StructRefProxy):",
+            '    """All arrays of a network as one object."""',
+            "",
+            "",
+            f"structref.define_proxy(Network, NetworkType, {states})",
+            "",
+            "",
             "@numba.njit(cache=True)",
-            "def make(arrays):",
-            "    return States(arrays)",
+            f"def make({', '.join(states)}):",
+            f"    return Network({', '.join(states)})",
             "",
             "",
             '@numba.njit(cache=True, nogil=True, error_model="numpy")',
-            "def run(states, x, y, t, p, first, last, now, every, out, work):",
-            f"    {', '.join(state.name for state in plan.states)}, = states.arrays",
+            "def run(network, x, y, t, p, first, last, now, every, out, work):",
+            *(f"    {state} = network.{state}" for state in states),
             "    done = first",
             "    while True:",
             "        stop = min(done + every, last)",
             *(f"        {line}" for line in body),
             "        if len(out) > 0 and reached > done:",
-            f"            out[reached - 1] = {output}.rows",
+            f"            for site in range({output}.rows.shape[0]):",
+            f"                for channel in range({output}.rows.shape[1]):",
+            f"                    out[reached - 1, site, channel] = {output}.rows[site, channel]",
             "        if reached < stop or reached == last:",
             "            return reached",
             "        done = reached",

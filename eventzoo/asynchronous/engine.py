@@ -155,7 +155,7 @@ class CompiledEngine:
 
     def _hand_over(self) -> None:
         """Give the compiled function the arrays as they are now."""
-        self._states = self._make(tuple(state.value for state in self._plan.states))
+        self._states = self._make(*(state.value for state in self._plan.states))
 
     def _make_room(self, coming: int) -> None:
         """See to it that there are slots for the events that come."""

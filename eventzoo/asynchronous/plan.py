@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from eventzoo.asynchronous.window import Window
 from eventzoo.kernels import sites as site_kernels
-from eventzoo.kernels.sites import Floats, make_edges, make_rows, make_sites
+from eventzoo.kernels.sites import Floats, copy_row, make_edges, make_rows, make_sites
 
 Compiled = Callable[..., Any]
 Columns = tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int64], NDArray[np.bool_]]
@@ -374,4 +374,4 @@ class Plan:
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _copy(x: Floats, slot: int, out: Floats) -> None:
     """A site's row as it is."""
-    out[:] = x[slot]
+    copy_row(out, x[slot])

@@ -6,7 +6,22 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from eventzoo.kernels.sites import LEFT, TRANSACTION, Floats, Indices, Integers, Rows, Sites, arrive, begin, begin_fixed, commit, leave
+from eventzoo.kernels.sites import (
+    LEFT,
+    TRANSACTION,
+    Floats,
+    Indices,
+    Integers,
+    Rows,
+    Sites,
+    arrive,
+    begin,
+    begin_fixed,
+    clear_row,
+    commit,
+    copy_row,
+    leave,
+)
 from eventzoo.kernels.streaming_graph import StreamingGraph
 
 
@@ -128,8 +143,8 @@ def pool_events(members: Members, graph: StreamingGraph, sites: Sites, rows: Row
             members.next[slot] = -1
             if members.size[cell] == 0:
                 members.oldest[cell] = number
-                members.holder[cell] = -1
-                members.stale[cell] = False
+                for c in range(channels):
+                    members.holder[cell, c], members.stale[cell, c] = -1, False
             else:
                 members.next[members.newest[cell] & mask] = number
             members.newest[cell] = number
@@ -144,9 +159,8 @@ def pool_events(members: Members, graph: StreamingGraph, sites: Sites, rows: Row
     for k in range(members.counts[0]):
         cell = members.dirty[k]
         if members.size[cell] == 0:
-            members.stale[cell] = False
             if members.keep_empty[0]:
-                pooled.row[:] = np.float32(0)
+                clear_row(pooled.row)
                 commit(cells, pooled, cell)
             elif cells.alive[cell]:
                 leave(cells, cell, False)
@@ -154,7 +168,7 @@ def pool_events(members: Members, graph: StreamingGraph, sites: Sites, rows: Row
         if not cells.alive[cell]:
             arrive(cells, cell, cell)
         compared += _search(members, cell, rows, mask)
-        pooled.row[:] = members.top[cell]
+        copy_row(pooled.row, members.top[cell])
         commit(cells, pooled, cell)
     return int(compared)
 

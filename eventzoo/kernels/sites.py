@@ -104,6 +104,20 @@ def make_edges(capacity: int) -> Edges:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def copy_row(out: Floats, row: Floats) -> None:
+    """`out[:] = row`, which takes numba longer to compile than all else: it makes code for broadcasting, and for its errors."""
+    for c in range(len(out)):
+        out[c] = row[c]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def clear_row(out: Floats) -> None:
+    """`out[:] = 0`, for the same reason."""
+    for c in range(len(out)):
+        out[c] = np.float32(0)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def begin(sites: Sites) -> None:
     """Begin a transaction: nothing has happened yet."""
     sites.counts[ARRIVED] = sites.counts[LEFT] = sites.counts[TOUCHED] = 0

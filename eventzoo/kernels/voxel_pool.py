@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from eventzoo.kernels.sites import LEFT, TRANSACTION, Floats, Indices, Integers, Rows, Sites, begin_fixed, commit
+from eventzoo.kernels.sites import LEFT, TRANSACTION, Floats, Indices, Integers, Rows, Sites, begin_fixed, clear_row, commit
 from eventzoo.kernels.voxel_graph import VoxelGraph
 
 
@@ -79,7 +79,7 @@ def pool_voxels(inside: Cells, graph: VoxelGraph, sites: Sites, rows: Rows, cell
                     pooled.row[c] = row[c]
             empty = False
         if empty:
-            pooled.row[:] = np.float32(0)
+            clear_row(pooled.row)
         commit(cells, pooled, cell)
     return compared
 

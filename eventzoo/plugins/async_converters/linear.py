@@ -10,7 +10,7 @@ from torch import nn
 
 from eventzoo.asynchronous import AsyncConverter, Cost, Features, Plan, Unsupported
 from eventzoo.kernels.products import add_product
-from eventzoo.kernels.sites import Floats, Rows, Sites, begin_fixed, commit
+from eventzoo.kernels.sites import Floats, Rows, Sites, begin_fixed, clear_row, commit, copy_row
 
 
 class Dense(NamedTuple):
@@ -88,7 +88,7 @@ class AsyncLinear(AsyncConverter):
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _multiply(dense: Dense, x: Floats, slot: int, out: Floats) -> None:
     """One site's row."""
-    out[:] = dense.bias
+    copy_row(out, dense.bias)
     add_product(out, x[slot], dense.weight)
 
 
@@ -99,10 +99,10 @@ def _multiply_cells(dense: DenseByCell, shares: Shares, x: Rows, one: Sites, out
     output.counts[0] = 0
     for k in range(x.counts[0]):
         cell = x.changed[k]
-        shares.share[cell] = np.float32(0)
+        clear_row(shares.share[cell])
         add_product(shares.share[cell], x.rows[cell], dense.weight[cell])
     if x.counts[0] > 0:
-        output.row[:] = dense.bias
+        copy_row(output.row, dense.bias)
         for cell in range(len(shares.share)):
             for o in range(len(output.row)):
                 output.row[o] += shares.share[cell, o]

@@ -9,7 +9,7 @@ import torch
 
 from eventzoo.asynchronous import AsyncConverter, Cost, EdgeIndex, EdgeOffsets, Features, Graph, Plan, State, Unsupported
 from eventzoo.kernels.products import add_product
-from eventzoo.kernels.sites import Edges, Floats, Indices, Integers
+from eventzoo.kernels.sites import Edges, Floats, Indices, Integers, copy_row
 from eventzoo.nn.spline_conv import SplineBasis, SplineConv
 
 
@@ -107,7 +107,7 @@ def convolve(basis: Basis, conv: Convolution, x: Floats, slot: int, edges: Edges
         _make_basis(basis.weight, basis.point, basis.kernel, edges.offset, count)
         basis.version[0] = edges.tag[3]
     weight, sums, used = conv.weight, conv.sums, conv.used
-    out[:] = conv.bias
+    copy_row(out, conv.bias)
     inner, corners = x.shape[1], basis.weight.shape[1]
     points = corners if len(used) == 0 else len(used)
     blocks = len(weight) // inner
