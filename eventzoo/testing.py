@@ -58,10 +58,12 @@ def check_async_converter(
         AssertionError: The answers or states differ. It says in which window, after how many events, and by how much.
         EventZooError: Not all of the model runs event by event.
     """
-    for window in _default_windows(model, events) if windows is None else windows:
+    windows = _default_windows(model, events) if windows is None else windows
+    for window in windows:
         _check_answers(model, events, window, tolerance, seed)
         _check_pushes(model, events, window)
         _check_saved_state(model, events, window)
+    _check_refusals(model, events, windows[0])
 
 
 def synchronous_output(model: EventModel, events: Events, window: Window, now: int | None = None) -> Logits:
@@ -112,39 +114,44 @@ def _check_answers(model: EventModel, events: Events, window: Window, tolerance:
 
 def _check_pushes(model: EventModel, events: Events, window: Window) -> None:
     """The state must be the same however the events were pushed, and after `reset`."""
-    one, single, each = (model.asynchronous(window, strict=True) for _ in range(3))
-    expected = one.push(events).logits
-    outputs = each.push_each(events)
-    singly = np.stack([single.push(events[i : i + 1]).logits for i in range(len(events))])
+    stream = model.asynchronous(window, strict=True)
+    nothing, expected = stream.output().logits, stream.push(events).logits
+    stream.reset()
+    _assert_same(stream.output().logits, nothing, f"{window}, after reset and in a new model")
+    outputs = stream.push_each(events)
+    _assert_same(stream.output().logits, expected, f"{window}, {len(events):,} events pushed by push_each and at once")
+    stream.reset()
+    singly = np.stack([stream.push(events[i : i + 1]).logits for i in range(len(events))])
     _assert_same(singly[-1], expected, f"{window}, {len(events):,} events pushed singly and at once")
-    _assert_same(each.output().logits, expected, f"{window}, {len(events):,} events pushed by push_each and at once")
     if not model.transforms:  # push_each has no output for events that a transform drops
         different = np.flatnonzero((outputs != singly).any(axis=tuple(range(1, singly.ndim))))
         at = int(different[0]) if len(different) else 0
         _assert_same(outputs[at], singly[at], f"{window}, what push_each and push say after event {at + 1:,}")
-    each.reset()
-    _assert_same(each.output().logits, model.asynchronous(window).output().logits, f"{window}, after reset and in a new model")
-    _assert_same(each.push(events).logits, expected, f"{window}, the same events after reset and before")
 
 
 def _check_saved_state(model: EventModel, events: Events, window: Window) -> None:
-    """A saved state must go on as what it was saved from, and be refused elsewhere."""
+    """A saved state must go on as what it was saved from."""
     middle = len(events) // 2
     stream, restored = (model.asynchronous(window, strict=True) for _ in range(2))
     stream.push(events[:middle])
-    saved = stream.state_dict()
     restored.push(events[:1])  # something to overwrite
-    restored.load_state_dict(saved)
-    _assert_same(restored.output().logits, stream.output().logits, f"{window}, a restored state after event {middle:,}")
+    restored.load_state_dict(stream.state_dict())
+    _assert_same(restored.output().logits, stream.output().logits, f"{window}, a state restored after event {middle:,}")
     for first in range(middle, len(events), PUSHED[2]):
         part = events[first : first + PUSHED[2]]
-        _assert_same(restored.push(part).logits, stream.push(part).logits, f"{window}, restored at event {middle:,}, after {first:,}")
+        _assert_same(restored.push(part).logits, stream.push(part).logits, f"{window}, restored after event {middle:,}, from {first:,}")
+
+
+def _check_refusals(model: EventModel, events: Events, window: Window) -> None:
+    """A saved state must be refused by another window and another network."""
+    stream = model.asynchronous(window)
+    stream.push(events)
+    saved = stream.state_dict()
     other_window = Window(events=1 + (window.events or 0), history=window.history)
     _assert_refused(model.asynchronous(other_window), saved, f"{window}: its state is taken by a model for {other_window}")
     other = copy.deepcopy(model)
-    parameter = next(other.parameters())
     with torch.no_grad():
-        parameter.add_(1)
+        next(other.parameters()).add_(1)
     _assert_refused(other.asynchronous(window), saved, f"{window}: its state is taken by a model of other weights")
 
 

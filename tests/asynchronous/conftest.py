@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import eventzoo
+from eventzoo.events import Events
+from eventzoo.model import EventModel
+from eventzoo.nn.backbone import Backbone
+from eventzoo.nn.pool import GridMaxPool
+from eventzoo.nn.spline_conv import SplineBasis, SplineConv
+from eventzoo.tasks.heads import ClassificationHead
+
+SIZE = (20, 16)
+
+
+class OneConvolution(Backbone):
+    """The least backbone: a spline convolution, then a map of cells. Subclasses do something between the two."""
+
+    accepts = "graph"
+
+    def __init__(self):
+        super().__init__()
+        self.sensor_size, self.out_channels, self.out_size = SIZE, 4, (3, 2)
+        self.basis, self.conv, self.pool = SplineBasis(3, 2), SplineConv(1, 4, 3, 2), GridMaxPool((3, 2), SIZE)
+
+    def forward(self, batch):
+        x = self.conv(batch.x, self.basis(batch.x, batch.edge_index, batch.edge_attr))
+        return self.pool(self.between(x, batch), batch.pos, batch.batch, batch.num_graphs)
+
+    def between(self, x, batch):
+        return x
+
+
+def with_statistics(network):
+    """Batch normalisation that does something, as after training."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.7, 1.3)
+            nn.init.normal_(module.bias, 0, 0.1)
+    return network
+
+
+@pytest.fixture(scope="session")
+def one_convolution():
+    """The least backbone's class."""
+    return OneConvolution
+
+
+@pytest.fixture(scope="session")
+def classifier():
+    """Makes a model of three classes with a backbone, or of a class of backbones."""
+
+    def made(backbone, representation=None, **settings):
+        torch.manual_seed(1)
+        backbone = with_statistics(backbone() if isinstance(backbone, type) else backbone)
+        representation = representation or eventzoo.representations.EventGraph(causal=True)
+        settings = {"sensor_size": backbone.sensor_size, **settings}
+        return EventModel(representation, backbone, ClassificationHead(backbone, 3), ["a", "b", "c"], **settings)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def aegnn(classifier):
+    """Makes a small AEGNN model; all of them have one structure, which is compiled once."""
+
+    def made(causal=True, max_neighbors=8, radius=3.0, model_size=None, transforms=(), **settings):
+        torch.manual_seed(0)
+        settings = {"sensor_size": (34, 34), "pool_size": (5, 5), "channels": (4, 8, 8, 8, 8, 8, 8), **settings}
+        graph = eventzoo.representations.EventGraph(radius=radius, max_neighbors=max_neighbors, causal=causal)
+        size = model_size or settings["sensor_size"]
+        return classifier(eventzoo.backbones.AEGNN(**settings), graph, sensor_size=size, transforms=transforms)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def rough():
+    """Makes random events as bad as real ones: many at one time, bursts and silences, and a tenth of them at a hot pixel."""
+
+    def made(count, seed=0, size=(34, 34), start=0):
+        rng = np.random.default_rng(seed)
+        gaps = rng.exponential(200, count) * rng.choice([0, 1, 30], count, p=[0.6, 0.39, 0.01])
+        t = start + (np.cumsum(gaps) // 100 * 100).astype(np.int64)
+        x, y = rng.integers(0, size[0], count), rng.integers(0, size[1], count)
+        hot = rng.random(count) < 0.1
+        x[hot], y[hot] = size[0] // 2, size[1] // 2
+        return Events(x, y, t, rng.random(count) < 0.5, size)
+
+    return made
