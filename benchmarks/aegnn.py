@@ -8,6 +8,7 @@ every edge, made from the weight matrices of the kernel points that it touches.
 """
 
 from race import race  # isort: skip  # pins the threads
+from moving_edge import SENSOR, moving_edge  # isort: skip
 
 import copy
 
@@ -16,23 +17,9 @@ import torch
 from torch import Tensor
 
 import eventzoo
-from eventzoo.events import Events
 from eventzoo.kernels.radius_graph import radius_graph
 from eventzoo.nn.spline_conv import SplineConv
 from eventzoo.tasks.heads import ClassificationHead
-
-SENSOR = (120, 100)
-
-
-def moving_edge(count: int, seed: int = 0) -> Events:
-    """The contour of an ellipse that crosses half the sensor in 100 ms, a pixel wide, with ON and OFF at random."""
-    rng = np.random.default_rng(seed)
-    width, height = SENSOR
-    share, angle = np.sort(rng.random(count)), rng.random(count) * 2 * np.pi
-    x = width * (1 / 6 + share / 2) + width / 8 * np.cos(angle) + rng.normal(0, 0.7, count)
-    y = height / 2 + height / 4 * np.sin(angle) + rng.normal(0, 0.7, count)
-    x, y = np.clip(np.round(x), 0, width - 1), np.clip(np.round(y), 0, height - 1)
-    return Events(x, y, (share * 100_000).astype(np.int64), rng.random(count) < 0.5, SENSOR)
 
 
 class PlainBasis(torch.nn.Module):
