@@ -16,11 +16,15 @@ class LayerFlops:
         name: The layer.
         per_event: Operations that were done, divided by the events that were pushed.
         synchronous: Operations of one synchronous forward on the window as it is now.
+        sites_per_event: Sites (events, voxels, cells) that were computed, divided by the events that were pushed.
+        sites: Sites that a synchronous forward computes.
     """
 
     name: str
     per_event: float
     synchronous: float
+    sites_per_event: float
+    sites: int
 
 
 class Latency:

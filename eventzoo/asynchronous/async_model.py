@@ -142,7 +142,7 @@ class AsyncModel:
     def flops(self) -> list[LayerFlops]:
         """Operations by layer, done and saved; layers that are run densely are not counted."""
         pushed = max(self.num_events, 1)
-        return [LayerFlops(name, done / pushed, dense) for name, done, dense in self._engine.work()]
+        return [LayerFlops(name, done / pushed, dense, sites / pushed, there) for name, done, dense, sites, there in self._engine.work()]
 
     def synchronous(self) -> "ClassificationResult":
         """The answer of the synchronous model on the events in the window: what `output` gives but for rounding.

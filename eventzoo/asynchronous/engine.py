@@ -109,9 +109,11 @@ class CompiledEngine:
         assert self._plan.events is not None
         return Events(*self._plan.events(), sensor_size, trusted=True)
 
-    def work(self) -> list[tuple[str, float, float]]:
-        """Each layer's operations since `reset`, and those of a synchronous forward on the window, a multiply-add being 2."""
-        found: dict[str, tuple[float, float]] = {}
+    def work(self) -> list[tuple[str, float, float, int, int]]:
+        """Each layer's operations since `reset`, and those of a synchronous forward on the window, a multiply-add being 2; then the
+        sites that it computed since `reset`, and those that a synchronous forward computes.
+        """
+        found: dict[str, tuple[float, float, int, int]] = {}
         for number, step in enumerate(self._plan.steps):
             sites, edges, _ = self._work[step.counter]
             units = self._work[number, 2]
@@ -119,8 +121,8 @@ class CompiledEngine:
             joined = 0 if step.graph is None else step.graph.edges.value.degree[there].sum()
             dense = len(there) * (step.cost.site + step.cost.unit * units / max(sites, 1)) + joined * step.cost.edge
             done = sites * step.cost.site + edges * step.cost.edge + units * step.cost.unit
-            before = found.get(step.name, (0.0, 0.0))
-            found[step.name] = (before[0] + float(done), before[1] + float(dense))
+            before = found.get(step.name, (0.0, 0.0, int(sites), len(there)))
+            found[step.name] = (before[0] + float(done), before[1] + float(dense), *before[2:])
         return [(name, *operations) for name, operations in found.items()]
 
     def state_dict(self) -> Arrays:
@@ -261,7 +263,7 @@ class DenseEngine:
         """The events in the window."""
         return self._events
 
-    def work(self) -> list[tuple[str, float, float]]:
+    def work(self) -> list[tuple[str, float, float, int, int]]:
         """Nothing: dense layers are not counted."""
         return []
 

@@ -1,7 +1,7 @@
 """eventzoo flops: operations that an event costs, beside those of a synchronous forward."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,12 +118,13 @@ def count(stream: "AsyncModel", events: Events) -> tuple[list[Counted], NDArray[
     for stop in sorted({*ends, *singles, *(at + 1 for at in singles)} - {0}):
         stream.push_each(events[done:stop])
         done = stop
+        streaming.progress(done, len(events))
         layers = stream.flops
         totals[stop] = [layer.per_event * stream.num_events for layer in layers]
         if stop in ends:
             first = runs[-1].last if runs else 0
             means = [(now - before) / (stop - first) for now, before in zip(totals[stop], totals[first], strict=True)]
-            of_run = [type(layer)(layer.name, mean, layer.synchronous) for layer, mean in zip(layers, means, strict=True)]
+            of_run = [replace(layer, per_event=mean) for layer, mean in zip(layers, means, strict=True)]
             runs.append(Counted(first, stop, len(stream.events), of_run))
     return runs, np.array([sum(totals[at + 1]) - sum(totals[at]) for at in singles])
 
