@@ -3,11 +3,11 @@
 from eventzoo.asynchronous.async_model import AsyncModel, make_asynchronous
 from eventzoo.asynchronous.converter import AsyncConverter, Unsupported
 from eventzoo.asynchronous.plan import (
+    Cost,
     Domain,
     EdgeIndex,
     EdgeOffsets,
     Features,
-    Cost,
     Graph,
     Plan,
     Positions,
@@ -19,11 +19,11 @@ from eventzoo.asynchronous.window import Window
 __all__ = [
     "AsyncConverter",
     "AsyncModel",
+    "Cost",
     "Domain",
     "EdgeIndex",
     "EdgeOffsets",
     "Features",
-    "Cost",
     "Graph",
     "Plan",
     "Positions",

@@ -54,6 +54,7 @@ class AsyncModel:
     def __init__(self, model: "EventModel", window: Window, strict: bool) -> None:
         model = copy.deepcopy(model)  # what becomes of the original and its weights changes nothing here
         self.model, self.window = model, window
+        self._now: int | None = None
         self._streamed = all(transform.streams for transform in model.transforms)
         self._engine: CompiledEngine | DenseEngine
         self.fallbacks: tuple[Fallback, ...]
@@ -86,8 +87,7 @@ class AsyncModel:
         self._check(events)
         start = time.perf_counter_ns()
         streamed = self._transformed(events)
-        if len(streamed):
-            self._engine.push(streamed)
+        self._engine.push(streamed)
         result = self.output()
         self._note(events, start)
         return result
@@ -103,7 +103,7 @@ class AsyncModel:
         """
         self._check(events)
         start = time.perf_counter_ns()
-        outputs = self._engine.push(self._transformed(events), every=1)
+        outputs = self._engine.push_each(self._transformed(events))
         self._note(events, start)
         return outputs
 
@@ -171,8 +171,8 @@ class AsyncModel:
             raise EventZooError("this is not the state of this model")
         self._engine.load_state_dict({name: array for name, array in saved.items() if name != "stream"})
         self._begin()
-        self.num_events, has_time, now, *self._seen = (int(number) for number in saved["stream"])
-        self._now = now if has_time else None
+        self.num_events, has_time, now, *seen = saved["stream"].tolist()
+        self._now, self._seen = now if has_time else None, seen
 
     def _check(self, events: Events) -> None:
         """Refuse, in words, what cannot be the next part of the stream."""

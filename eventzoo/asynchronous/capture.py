@@ -1,6 +1,8 @@
 """From a model to a plan: its operations in order, and for each the converter that puts it into the plan."""
 
+import inspect
 import operator
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -91,7 +93,13 @@ class _Tracer(fx.Tracer):
     """Records layers that have a converter as one operation each, and looks into all others, if torch can."""
 
     def __init__(self, known: dict[Any, AsyncConverter]) -> None:
-        super().__init__()
+        functions = [
+            layer for layer in known if inspect.isfunction(layer) and not layer.__module__.startswith("torch.")
+        ]  # torch records its own
+        super().__init__(autowrap_functions=tuple(functions))
+        # torch looks for them among a forward's globals, which does not find those that it calls as `module.function`
+        packages = {".".join(f.__module__.split(".")[:depth]) for f in functions for depth in range(1, f.__module__.count(".") + 2)}
+        self._autowrap_search += [sys.modules[package] for package in sorted(packages)]
         self.known = known
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -170,16 +178,16 @@ def _value(
         return batch
     if node.op == "get_attr":
         return operator.attrgetter(str(node.target))(graph)
-    args, kwargs = (fx.node.map_arg(part, values.__getitem__) for part in (node.args, node.kwargs))
+    args, kwargs = arguments(node, values.__getitem__)
     if node.op == "output":
         return args[0]
     inputs = [values[given] for given in node.all_input_nodes]
-    layer = graph.get_submodule(str(node.target)) if node.op == "call_module" else node.target
+    layer: Any = graph.get_submodule(str(node.target)) if node.op == "call_module" else node.target
     if node.op == "call_method":
         layer = getattr(torch.Tensor, str(node.target), None) if inputs and isinstance(inputs[0], _PLANNED) else layer
     if layer in (getattr, operator.getitem) and not isinstance(inputs[0], Features):
         try:
-            return layer(*args, **kwargs)  # type: ignore[operator]  # a part of a batch, or of what a layer returned
+            return layer(*args, **kwargs)  # a part of a batch, or of what a layer returned
         except (AttributeError, TypeError, ValueError, IndexError) as error:
             raise Unsupported("there is no async converter for this part of the batch") from error
     converter = converter_of(layer, known) if layer is not None else None
@@ -188,27 +196,42 @@ def _value(
     return converter.convert(plan, layer, *args, **kwargs)
 
 
+def arguments(node: fx.Node, value_of: Callable[[fx.Node], Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What an operation is called with, given the value of every operation before it."""
+    args: Any = fx.node.map_arg(node.args, value_of)
+    kwargs: Any = fx.node.map_arg(node.kwargs, value_of)
+    return args, kwargs
+
+
 def _of_events(value: Any, plan: Plan) -> bool:
     """Whether something of a plan is of single events, and not of what they are pooled into."""
     domain = getattr(getattr(value, "graph", value), "domain", None)
-    return isinstance(value, SimpleNamespace) or (domain is not None and domain is plan.source_domain)
+    return isinstance(value, SimpleNamespace) or (domain is not None and domain is plan.source.domain)
 
 
 def _name_what_is_changed_in_place(graph: fx.GraphModule) -> None:
     """Let what comes after an operation that changes its input in its place read the operation's output instead."""
     nodes = list(graph.graph.nodes)
     for at, node in enumerate(nodes):
-        if node.op not in ("call_module", "call_method", "call_function") or not node.all_input_nodes:
-            continue
-        in_place = node.kwargs.get("inplace", node.args[-1] is True)  # as the last argument of torch's activations
-        if node.op == "call_module":
-            in_place = getattr(graph.get_submodule(str(node.target)), "inplace", False)
-        elif node.op == "call_method":
-            in_place = str(node.target).endswith("_")
-        changed = node.all_input_nodes[0]
-        if in_place or node.target in _IN_PLACE:
+        if _in_place(node, graph):
+            changed = node.all_input_nodes[0]
             for later in set(nodes[at + 1 :]) & set(changed.users):
                 later.replace_input_with(changed, node)
+
+
+def _in_place(node: fx.Node, graph: fx.GraphModule) -> bool:
+    """Whether an operation changes its input."""
+    if node.op == "call_module":
+        return bool(getattr(graph.get_submodule(str(node.target)), "inplace", False))
+    if node.op == "call_method":
+        return str(node.target).endswith("_")
+    if node.op != "call_function" or node.target in _IN_PLACE:
+        return node.op == "call_function"
+    try:
+        given = inspect.signature(node.target).bind(*node.args, **node.kwargs)  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # written in C, as torch.relu is: has no such argument
+        return False
+    return bool(given.arguments.get("inplace"))
 
 
 def _name(node: fx.Node) -> str:

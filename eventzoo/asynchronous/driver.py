@@ -48,9 +48,7 @@ def _source(plan: Plan, output: str, names: dict[Callable[..., Any], str]) -> st
         name = names.setdefault(part.function, f"f{len(names)}")
         return f"{name}({', '.join(part.arguments)}{extra})"
 
-    if plan.source is None:
-        raise EventZooError("no converter began the plan: that of the representation has to call plan.begin")
-    body = [f"reached = {call(plan.source, ', x, y, t, p, done, stop, now')}"]
+    body = [f"reached = {call(plan.source.call, ', x, y, t, p, done, stop, now')}"]
     for part in plan.body:
         step = plan.steps[part.step]
         lines = (

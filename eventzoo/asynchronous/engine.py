@@ -10,10 +10,10 @@ import xxhash
 from numpy.typing import NDArray
 from torch import fx
 
-from eventzoo.asynchronous.capture import Captured, Dense
+from eventzoo.asynchronous.capture import Captured, Dense, arguments
 from eventzoo.asynchronous.driver import compile_plan
 from eventzoo.asynchronous.materialise import PLANNED, materialise, slots
-from eventzoo.asynchronous.plan import State
+from eventzoo.asynchronous.plan import Features, State
 from eventzoo.asynchronous.window import Window
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
@@ -49,8 +49,7 @@ class CompiledEngine:
         """Forget all events, and compute the answer to none."""
         self.captured = self._capture()
         self._plan = self.captured.plan
-        assert self._plan.source_domain is not None
-        self._domain = self._plan.source_domain
+        self._domain = self._plan.source.domain
         self._work = np.zeros((len(self._plan.steps), 3), np.int64)
         recorded = (self.captured.output.rows,) if self.captured.output else self._plan.states
         self._recorded = next(state for state in recorded if isinstance(state.value, Rows))
@@ -61,53 +60,44 @@ class CompiledEngine:
         self.advance(_NEVER)
         self._work[:] = 0
 
-    @property
-    def incremental(self) -> bool:
-        """Whether all of the network runs event by event."""
-        return self.captured.output is not None
+    def push(self, events: Events) -> None:
+        """Take events, as many at a time as there are."""
+        self._take(events, CHUNK, np.empty((0, 0, 0), np.float32))
 
-    def push(self, events: Events, every: int = CHUNK) -> NDArray[np.float32] | None:
-        """Take events, `every` at a time.
-
-        Returns:
-            For `every` 1, what `output` gives after each event.
-        """
-        if every == 1 and self.captured.output is None:
+    def push_each(self, events: Events) -> NDArray[np.float32]:
+        """Take events one at a time; what `output` gives after each."""
+        if self.captured.output is None:
             return _answers(self, events)
-        count, done = len(events), 0
-        columns, rows = _columns(events), self._recorded.value.rows
-        out = np.empty((count if every == 1 else 0, *rows.shape), np.float32)
-        while done < count:
-            stop = min(done + CHUNK, count)
+        out = np.empty((len(events), *self._recorded.value.rows.shape), np.float32)
+        self._take(events, 1, out)
+        return _shaped(out, self.captured.output)
+
+    def _take(self, events: Events, every: int, out: NDArray[np.float32]) -> None:
+        """Take events, `every` at a time, and write what is recorded after each time to `out`, if it is not empty."""
+        columns, done = _columns(events), 0
+        while done < len(events):
+            stop = min(done + CHUNK, len(events))
             self._make_room(stop - done)
-            reached = self._run(self._states, *columns, done, stop, _NEVER, every, out, self._work)
+            reached = self._run(self._arrays_in_use, *columns, done, stop, _NEVER, every, out, self._work)
             if reached < stop:
                 self._grow_edges()
             done = reached
-        return self._shaped(out) if every == 1 else None
 
     def advance(self, now: int) -> None:
         """Put the clock to a time in microseconds."""
-        self._run(self._states, *_columns(Events.empty((1, 1))), 0, 0, now, 1, np.empty((0, 0, 0), np.float32), self._work)
+        self._run(self._arrays_in_use, *_columns(Events.empty((1, 1))), 0, 0, now, 1, np.empty((0, 0, 0), np.float32), self._work)
 
     def output(self) -> NDArray[np.float32]:
         """What the head returns for the one sample that the window is."""
         if self.captured.output is None:
             return self._run_densely()
-        return self._shaped(self.captured.output.rows.value.rows[None])[0]
-
-    def _shaped(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`[T, sites, C]` as the head returns it: `[T, C]`, or `[T, C, height, width]`."""
-        assert self.captured.output is not None
-        if self.captured.output.size is None:
-            return rows[:, 0].copy()
-        width, height = self.captured.output.size
-        return rows.transpose(0, 2, 1).reshape(len(rows), -1, height, width)
+        rows: NDArray[np.float32] = self.captured.output.rows.value.rows
+        return _shaped(rows[None], self.captured.output)[0]
 
     def events(self, sensor_size: tuple[int, int]) -> Events:
         """The events in the window."""
-        assert self._plan.events is not None
-        return Events(*self._plan.events(), sensor_size, trusted=True)
+        x, y, t, p = self._plan.source.events()
+        return Events(x, y, t, p, sensor_size, trusted=True)
 
     def work(self) -> list[tuple[str, float, float, int, int]]:
         """Each layer's operations since `reset`, and those of a synchronous forward on the window, a multiply-add being 2; then the
@@ -157,7 +147,7 @@ class CompiledEngine:
 
     def _hand_over(self) -> None:
         """Give the compiled function the arrays as they are now."""
-        self._states = self._make(*(state.value for state in self._plan.states))
+        self._arrays_in_use = self._make(*(state.value for state in self._plan.states))
 
     def _make_room(self, coming: int) -> None:
         """See to it that there are slots for the events that come."""
@@ -203,12 +193,13 @@ class CompiledEngine:
                 return materialise(value)
             if node.op == "get_attr":
                 return value
-            args, kwargs = (fx.node.map_arg(part, value_of) for part in (node.args, node.kwargs))
+            args, kwargs = arguments(node, value_of)
             if node.op == "output":
                 return args[0]
             if node.op == "call_method":
                 return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-            return (graph.get_submodule(str(node.target)) if node.op == "call_module" else node.target)(*args, **kwargs)  # type: ignore[operator]
+            layer: Any = graph.get_submodule(str(node.target)) if node.op == "call_module" else node.target
+            return layer(*args, **kwargs)
 
         for node in graph.graph.nodes:  # in their order, as some may change tensors in their place
             if isinstance(values[node], Dense):
@@ -225,8 +216,6 @@ class DenseEngine:
         window: The events that count.
     """
 
-    incremental = False
-
     def __init__(self, model: "EventModel", window: Window) -> None:
         self._model, self._window = model, window
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
@@ -237,18 +226,19 @@ class DenseEngine:
         """Forget all events."""
         self._events = Events.empty(self._model.sensor_size)
 
-    def push(self, events: Events, every: int = CHUNK) -> NDArray[np.float32] | None:
-        """Take events; for `every` 1, what `output` gives after each."""
-        if every == 1:
-            return _answers(self, events)
-        for first in range(0, len(events), every):
-            part = events[first : first + every]
-            columns = [np.concatenate([getattr(self._events, name), getattr(part, name)]) for name in "xytp"]
-            self._events = Events(*columns, self._model.sensor_size, trusted=True)
-            if self._window.events is not None:
-                self._events = self._events[-self._window.events :]
-            self.advance(int(part.t[-1]))
-        return None
+    def push(self, events: Events) -> None:
+        """Take events."""
+        if len(events) == 0:
+            return
+        x, y, t, p = (np.concatenate([getattr(self._events, name), getattr(events, name)]) for name in "xytp")
+        self._events = Events(x, y, t, p, self._model.sensor_size, trusted=True)
+        if self._window.events is not None:
+            self._events = self._events[-self._window.events :]
+        self.advance(int(t[-1]))
+
+    def push_each(self, events: Events) -> NDArray[np.float32]:
+        """Take events one at a time; what `output` gives after each."""
+        return _answers(self, events)
 
     def advance(self, now: int) -> None:
         """Put the clock to a time in microseconds."""
@@ -290,6 +280,14 @@ def _answers(engine: CompiledEngine | DenseEngine, events: Events) -> NDArray[np
     return outputs
 
 
+def _shaped(rows: NDArray[np.float32], output: Features) -> NDArray[np.float32]:
+    """Recorded rows `[T, sites, C]` as the head returns them: `[T, C]`, or `[T, C, height, width]`."""
+    if output.size is None:
+        return rows[:, 0].copy()
+    width, height = output.size
+    return rows.transpose(0, 2, 1).reshape(len(rows), -1, height, width)
+
+
 def _columns(events: Events) -> list[NDArray[Any]]:
     """The arrays of events as the compiled function knows them: in one piece and read-only, as `Events` are unless they are sliced."""
     columns = [np.ascontiguousarray(column) for column in (events.x, events.y, events.t, events.p)]
@@ -328,5 +326,5 @@ def _checksum(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
     digest = xxhash.xxh3_64()
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return np.array([digest.intdigest()], np.uint64)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventzoo.asynchronous.window import Window
+from eventzoo.errors import EventZooError
 from eventzoo.kernels import sites as site_kernels
 from eventzoo.kernels.sites import Floats, copy_row, make_edges, make_rows, make_sites
 
@@ -212,6 +213,15 @@ class Plain:
     call: Call
 
 
+@dataclass(eq=False)
+class Source:
+    """The step that takes events from the stream, see `Plan.begin`."""
+
+    call: Call
+    domain: Domain
+    events: Callable[[], Columns]
+
+
 class Plan:
     """The plan of one asynchronous network.
 
@@ -226,9 +236,8 @@ class Plan:
         self.states: list[State] = []
         self.steps: list[Step] = []
         self.body: list[RowLoop | Plain] = []
-        self.source: Call | None = None
-        self.source_domain: Domain | None = None
-        self.events: Callable[[], Columns] | None = None
+        self._source: Source | None = None
+        self._loops: dict[str, RowLoop] = {}  # by the rows that they write
         self._made_at: dict[str, int] = {}  # number of parts of the body that come before the one that writes these rows
         self.layer = ""
         """Name of the layer that is being converted."""
@@ -285,8 +294,19 @@ class Plan:
             states: What the function needs besides.
             events: The events in the window now, in order.
         """
-        self.source, self.source_domain, self.events = Call(function, [state.name for state in states]), domain, events
+        self._source = Source(Call(function, [state.name for state in states]), domain, events)
         self._made_at = dict.fromkeys(self._made_at, -1)
+
+    @property
+    def source(self) -> Source:
+        """The step that takes events from the stream.
+
+        Raises:
+            EventZooError: There is none yet.
+        """
+        if self._source is None:
+            raise EventZooError("the plan has no beginning: a representation's converter has to call plan.begin")
+        return self._source
 
     def rows(
         self,
@@ -317,7 +337,9 @@ class Plan:
             arguments += [graph.edges.name, "count"]
         call = Call(function, [*arguments, f"{output.rows.name}.row"])
         step = self._step(x.domain, graph, cost or Cost())
-        self.body.append(RowLoop(step, output, [x], graph, reads_degrees, [call]))
+        loop = RowLoop(step, output, [x], graph, reads_degrees, [call])
+        self._loops[output.rows.name] = loop
+        self.body.append(loop)
         return output
 
     def refine(
@@ -335,9 +357,7 @@ class Plan:
         loop = self._loop_of(x, other)
         if loop is None:
             x = self.rows(_copy, [], x, x.channels)
-            x.shared = False
-            loop = self._loop_of(x, other)
-            assert loop is not None
+            loop = self._loops[x.rows.name]
         arguments = [*(state.name for state in weights), f"{x.rows.name}.row"]
         if other is not None:
             loop.inputs.append(other)
@@ -348,10 +368,10 @@ class Plan:
 
     def _loop_of(self, x: Features, other: Features | None) -> RowLoop | None:
         """The loop that writes `x`, if it may go on with it: nobody else reads it, and `other` is there before it runs."""
-        for index, part in enumerate(self.body):
-            if isinstance(part, RowLoop) and part.output.rows is x.rows:
-                return part if not x.shared and (other is None or self._made_at[other.rows.name] < index) else None
-        return None
+        loop = self._loops.get(x.rows.name)
+        if loop is None or x.shared:
+            return None
+        return loop if other is None or self._made_at[other.rows.name] < self.body.index(loop) else None
 
     def step(self, function: Compiled, arguments: Sequence[State], domain: Domain, cost: Cost | None = None) -> None:
         """A layer that does its own bookkeeping.
