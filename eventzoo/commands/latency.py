@@ -120,6 +120,7 @@ def measure(stream: "AsyncModel", events: Events, every: bool = False) -> list[T
             expected = synchronous / 1e6 * 2  # the next size is no larger than that
         sizes.append(Timed(stop, len(window), single, synchronous))
         done = stop
+        streaming.progress(done, len(events))
     return sizes
 
 
@@ -153,7 +154,7 @@ def _microseconds(function: Callable[..., object], *args: object) -> float:
 def _show(sizes: list[Timed], what: str) -> None:
     tables.show(
         f"Microseconds for the answer to an event pushed singly, and for a synchronous forward, on one thread each: {what}",
-        ("events pushed", "in the graph", "timed", "median", "90 %", "99 %", "longest", "synchronous", "ratio"),
+        ("pushed", "in graph", "timed", "median", "90 %", "99 %", "longest", "synchronous", "ratio"),
         [
             (
                 f"{size.pushed:,}",

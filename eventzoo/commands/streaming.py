@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         nargs=2,
         metavar=("WIDTH", "HEIGHT"),
-        help="pixels; default: what the header says, or, if it says nothing, any pixels that the model's sensor has",
+        help="of the recording, pixels; default: what its header says, else the model's",
     )
     recording.add_argument("--start", type=int, metavar="US", help="only events at or after this time of the recording, microseconds")
     recording.add_argument("--stop", type=int, metavar="US", help="only events before this time of the recording, microseconds")
@@ -193,6 +193,13 @@ def growing(count: int) -> list[int]:
     """Numbers of events to measure at, evenly spaced on a logarithmic axis: 100, 150, 200, 300, … and the last, `count`."""
     steps = [round(mantissa * 10**power) for power in range(2, 12) for mantissa in (1, 1.5, 2, 3, 5, 7)]
     return [*(step for step in steps if step < count), count]
+
+
+def progress(done: int, count: int) -> None:
+    """Say on a terminal how many events are done; nothing is left of it in the end."""
+    if sys.stderr.isatty():
+        text = f"{done:,} of {count:,} events" if done < count else "\x1b[K"
+        print(f"\r{text}", end="", file=sys.stderr, flush=True)
 
 
 def subject(stream: "AsyncModel", path: Path) -> str:

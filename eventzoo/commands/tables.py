@@ -37,9 +37,9 @@ def _draw(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], clo
 
     console = Console(highlight=False)
     console.print(title, style="bold", markup=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for number, row in enumerate(rows):
         if closing and number == len(rows) - closing:
             table.add_section()
