@@ -279,7 +279,7 @@ def test_errors_in_words(command_line, model, recording, tmp_path, make_events, 
             ("--model", model, "--input", tmp_path / "large.dat"),
             r"of a 50×30 sensor, the model is made for 34×24; crop .*--sensor-size 34 24",
         ),
-        (("--model", symmetric, "--input", path, "--history"), "only be final in a causal graph"),
+        (("--model", symmetric, "--input", path, "--history"), "can only be final in a causal graph"),
         (("--model", model, "--input", path, "--start", 10**9), "no events between --start and --stop"),
     ]
     for command in ("stream", "flops", "latency"):
@@ -291,9 +291,11 @@ def test_errors_in_words(command_line, model, recording, tmp_path, make_events, 
                 command_line(command, "--model", model, "--input", path, *wrong)
             assert usage.value.code == 2
             assert re.search(r"argument --window-(us|events): (not allowed with|must be at least 1|invalid)", capsys.readouterr().err)
-    for output, reason in (("there.jsonl", "exists; give --overwrite"), ("gone/o.jsonl", "cannot be written: No such file or directory")):
+    for output, reason in (("there.jsonl", "exists; give --overwrite"), ("gone/o.jsonl", "cannot be written: there is no folder")):
         with pytest.raises(SystemExit, match=reason):
             command_line("stream", "--model", model, "--input", path, "--output", tmp_path / output)
+    with pytest.raises(SystemExit, match="only be final"):
+        command_line("stream", "--model", symmetric, "--input", path, "--history", "--output", tmp_path / "there.jsonl", "--overwrite")
     assert (tmp_path / "there.jsonl").read_text() == "precious"
     for speed in (0, -1, "inf"):
         with pytest.raises(SystemExit):
@@ -347,19 +349,30 @@ def test_flops(command_line, model, recording, tmp_path, capsys, arguments):
     stream = eventzoo.load(model).asynchronous(Window(events=arguments[1]) if arguments else None)
     stream.push_each(events)
     rows = table_of(tmp_path / "f.csv")
-    assert list(rows[0]) == ["first_event", "last_event", "events_in_graph", "layer", "flops_per_event", "synchronous_flops"]
+    assert list(rows[0]) == [
+        "first_event",
+        "last_event",
+        "events_in_graph",
+        "layer",
+        "flops_per_event",
+        "synchronous_flops",
+        "sites_per_event",
+        "sites",
+    ]
     runs = list(dict.fromkeys((int(row["first_event"]), int(row["last_event"]), int(row["events_in_graph"])) for row in rows))
     full = min(COUNT, *arguments[1:], COUNT)
     assert runs == [(0, 100, 100), (100, 150, min(150, full)), (150, 200, min(200, full)), (200, 260, full), (0, 260, full)]
     for layer in stream.flops:
         *parts, whole = [row for row in rows if row["layer"] == layer.name]
-        total = sum(float(row["flops_per_event"]) * (int(row["last_event"]) - int(row["first_event"])) for row in parts)
-        assert total == pytest.approx(layer.per_event * COUNT)
-        assert float(whole["flops_per_event"]) == pytest.approx(layer.per_event)
+        for column, per_event in (("flops_per_event", layer.per_event), ("sites_per_event", layer.sites_per_event)):
+            total = sum(float(row[column]) * (int(row["last_event"]) - int(row["first_event"])) for row in parts)
+            assert total == pytest.approx(per_event * COUNT)
+            assert float(whole[column]) == pytest.approx(per_event)
+        assert int(whole["sites"]) == int(parts[-1]["sites"]) == layer.sites
         assert float(whole["synchronous_flops"]) == float(parts[-1]["synchronous_flops"]) == layer.synchronous
     printed = capsys.readouterr().out
     done, dense = (sum(getattr(layer, name) for layer in stream.flops) for name in ("per_event", "synchronous"))
-    assert re.search(rf"^all layers +{done:,.0f} +{dense:,.0f} +{dense / done:,.1f}$", printed, re.MULTILINE)
+    assert re.search(rf"^all layers +{done:,.0f} +{dense:,.0f} +{dense / done:,.1f}\b", printed, re.MULTILINE)
     assert re.search(rf"^201 to 260 +{full} ", printed, re.MULTILINE)
     ones = []
     stream.reset()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SINGLE = 200
 """Events, spread over the recording, whose operations are counted singly."""
-_COLUMNS = ("first_event", "last_event", "events_in_graph", "layer", "flops_per_event", "synchronous_flops")
+_COLUMNS = ("first_event", "last_event", "events_in_graph", "layer", "flops_per_event", "synchronous_flops", "sites_per_event", "sites")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def run(args: list[str]) -> None:
     _show(whole, runs, single, dense=len(stream.fallbacks))
     if given.csv is not None:
         rows = [
-            (part.first, part.last, part.in_graph, layer.name, layer.per_event, layer.synchronous)
+            (part.first, part.last, part.in_graph, layer.name, layer.per_event, layer.synchronous, layer.sites_per_event, layer.sites)
             for part in (*runs, whole)
             for layer in part.layers
         ]
@@ -112,7 +112,7 @@ def count(stream: "AsyncModel", events: Events) -> tuple[list[Counted], NDArray[
     """
     ends = streaming.growing(len(events))
     singles = np.unique(np.linspace(0, len(events) - 1, SINGLE).astype(int)).tolist()
-    totals: dict[int, list[float]] = {0: [0.0] * len(stream.flops)}
+    totals = {0: np.zeros((len(stream.flops), 2))}  # operations and sites of each layer, by the number of events
     runs: list[Counted] = []
     done = 0
     for stop in sorted({*ends, *singles, *(at + 1 for at in singles)} - {0}):
@@ -120,26 +120,30 @@ def count(stream: "AsyncModel", events: Events) -> tuple[list[Counted], NDArray[
         done = stop
         streaming.progress(done, len(events))
         layers = stream.flops
-        totals[stop] = [layer.per_event * stream.num_events for layer in layers]
+        totals[stop] = np.array([(layer.per_event, layer.sites_per_event) for layer in layers]) * stop
         if stop in ends:
             first = runs[-1].last if runs else 0
-            means = [(now - before) / (stop - first) for now, before in zip(totals[stop], totals[first], strict=True)]
-            of_run = [replace(layer, per_event=mean) for layer, mean in zip(layers, means, strict=True)]
+            means = ((totals[stop] - totals[first]) / (stop - first)).tolist()
+            of_run = [replace(layer, per_event=flops, sites_per_event=sites) for layer, (flops, sites) in zip(layers, means, strict=True)]
             runs.append(Counted(first, stop, len(stream.events), of_run))
-    return runs, np.array([sum(totals[at + 1]) - sum(totals[at]) for at in singles])
+    return runs, np.array([(totals[at + 1] - totals[at])[:, 0].sum() for at in singles])
 
 
 def _show(whole: Counted, runs: list[Counted], single: NDArray[np.float64], dense: int) -> None:
-    rows = [(layer.name, *_figures(layer.per_event, layer.synchronous)) for layer in whole.layers]
-    rows.append(("all layers", *_figures(whole.per_event, whole.synchronous)))
+    rows = [
+        (layer.name, *_figures(layer.per_event, layer.synchronous), f"{layer.sites_per_event:,.1f}", f"{layer.sites:,}")
+        for layer in whole.layers
+    ]
+    rows.append(("all layers", *_figures(whole.per_event, whole.synchronous), "", ""))
     tables.show(
         f"FLOPs by layer: mean of {whole.last:,} events, and one synchronous forward on the {whole.in_graph:,} in the window at the end",
-        ("layer", "an event", "synchronous", "ratio"),
+        ("layer", "an event", "synchronous", "ratio", "sites", "of"),
         rows,
         closing=1,
     )
     middle, high, highest = np.percentile(single, (50, 90, 99))
     print(f"an event: median {middle:,.0f}, 90 % within {high:,.0f}, 99 % within {highest:,.0f} ({len(single):,} events of the recording)")
+    print("sites: events, voxels or cells that a layer computed for an event, of those that a forward computes")
     if dense:
         print("layers that run densely at every push are not counted")
     print()

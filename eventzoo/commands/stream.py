@@ -5,10 +5,11 @@ import json
 from collections.abc import Iterator
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
-from eventzoo.commands import streaming
+from eventzoo.commands import streaming, tables
 from eventzoo.commands.stream_display import Display
 from eventzoo.commands.tally import Tally
 from eventzoo.errors import EventZooError
@@ -28,6 +29,7 @@ def run(args: list[str]) -> None:
     given = _parser().parse_args(args)
     if given.output is not None and given.output.exists() and not given.overwrite:
         raise EventZooError(f"{given.output} exists; give --overwrite to replace it")
+    tables.check_outputs(given.output, None)
     model = load(given.model)
     recorded = streaming.Recorded.of(given, model)
     with nullcontext() if given.output is None else closing(_Output(given.output)) as output:
@@ -137,22 +139,22 @@ class _Output:
     """A file of JSON lines, each written at once: a process that is killed leaves whole lines.
 
     Args:
-        path: The file; it is replaced.
-
-    Raises:
-        EventZooError: It cannot be written.
+        path: The file; it is made, or replaced, with the first line.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
-            self._file = path.open("w", encoding="utf-8")
-        except OSError as error:
-            raise EventZooError(f"{path} cannot be written: {error.strerror}") from error
+        self._file: TextIO | None = None
 
     def write(self, **entry: object) -> None:
-        """Write a line."""
+        """Write a line.
+
+        Raises:
+            EventZooError: It cannot be written.
+        """
         try:
+            if self._file is None:
+                self._file = self._path.open("w", encoding="utf-8")
             self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
             self._file.flush()
         except OSError as error:
@@ -160,5 +162,6 @@ class _Output:
 
     def close(self) -> None:
         """Close the file."""
-        with suppress(OSError):  # of what `write` has reported
-            self._file.close()
+        if self._file is not None:
+            with suppress(OSError):  # `write` has reported it
+                self._file.close()
