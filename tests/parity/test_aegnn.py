@@ -1,30 +1,10 @@
 """AEGNN against upstream's GraphRes, with random weights layer by layer and with trained weights on a real recording."""
 
 import numpy as np
-import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-import eventzoo
 from eventzoo.events import Events
-from eventzoo.tasks.heads import ClassificationHead
-
-
-def network(answers, state):
-    """Our network and head with upstream's weights."""
-    width, height, _, coarse_scale, pool_width, pool_height = answers["meta"].tolist()
-    backbone = eventzoo.backbones.AEGNN(
-        sensor_size=(int(width), int(height)), pool_size=(int(pool_width), int(pool_height)), coarse_scale=coarse_scale
-    )
-    head = ClassificationHead(backbone, len(state["fc.bias"]))
-    columns, rows = backbone.out_size
-    # upstream flattens a cell's channels first, cells in rows; ours flattens the map, channels outermost
-    by_cell = state["fc.weight"].view(-1, rows * columns, backbone.out_channels)
-    head.load_state_dict({"linear.weight": by_cell.transpose(1, 2).flatten(1), "linear.bias": state["fc.bias"]})
-    ours = {name.replace("lin.weight", "root.weight"): tensor for name, tensor in state.items() if not name.startswith("fc.")}
-    ours = {name: tensor for name, tensor in ours.items() if not name.endswith(("kernel_size", "is_open_spline"))}
-    backbone.load_state_dict(ours)
-    return backbone.eval(), head.eval()
 
 
 def close(found, expected):
@@ -32,11 +12,11 @@ def close(found, expected):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
-def test_layers_and_logits(fixtures):
+def test_layers_and_logits(fixtures, with_upstream_weights):
     """Activations are those of one of the samples, which upstream ran alone."""
     answers = np.load(fixtures / "aegnn_graph_res_ncars.npz")
     state = {key[6:]: torch.from_numpy(answers[key]) for key in answers.files if key.startswith("state.")}
-    backbone, head = network(answers, state)
+    backbone, head = with_upstream_weights(answers, state)
     x, pos, edge_index, edge_attr, batch = (
         torch.from_numpy(answers[f"input.{name}"]) for name in ("x", "pos", "edge_index", "edge_attr", "batch")
     )
@@ -69,28 +49,11 @@ def test_layers_and_logits(fixtures):
     close(found["pool7"][0].permute(1, 2, 0).flatten(0, 1), answers["act.pool7"])
 
 
-def test_trained_weights_on_a_real_recording(fixtures, realdata):
-    answers = np.load(fixtures / "aegnn_ncars_checkpoint.npz")
-    checkpoint = realdata / "checkpoints" / "aegnn_ncars_recognition.ckpt"
-    if not checkpoint.is_file():
-        pytest.skip("no trained checkpoint here")
-    backbone, head = network(answers, trained_state(checkpoint))
-    recording = realdata / "N-Cars" / "obj_004397_td.dat"
-    events = eventzoo.read(recording, sensor_size=(120, 100))
+def test_trained_weights_on_a_real_recording(trained):
+    answers, model = trained.answers, trained.model
     expected = Events(*(answers[name] for name in ("x", "y", "t", "p")), (120, 100))
-    assert events == expected
-    representation = eventzoo.representations.EventGraph(radius=float(answers["meta"][2]), max_neighbors=None, time_scale=0.5e-5)
-    graph = representation(events)
+    assert trained.events == expected
+    graph = model.representation(trained.events)
     assert graph.num_edges == int(answers["num_edges"].item())
     np.testing.assert_array_equal(graph.pos, answers["pos"])
-    with torch.no_grad():
-        close(head(backbone(representation.collate([graph]))), answers["logits"])
-
-
-def trained_state(checkpoint):
-    """The network's weights. Classes that the pickle names are replaced by empty ones, so that none of their code is run."""
-    named = torch.serialization.get_unsafe_globals_in_checkpoint(checkpoint)
-    with torch.serialization.safe_globals([(type(name.rsplit(".")[-1], (), {}), name) for name in named]):
-        state = torch.load(checkpoint, weights_only=True, map_location="cpu")["state_dict"]
-    state = {name.removeprefix("model."): tensor for name, tensor in state.items()}
-    return {name.replace(".root", ".lin.weight"): tensor.T if name.endswith(".root") else tensor for name, tensor in state.items()}
+    close(torch.from_numpy(model.logits(trained.events))[None], answers["logits"])
