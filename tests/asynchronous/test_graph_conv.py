@@ -1,6 +1,7 @@
 """torch_geometric's graph convolutions and pools of all nodes, event by event."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -131,6 +132,7 @@ def test_pools_while_slots_are_added(made, rough):
     torch.manual_seed(0)
     model, events = made(OverEvents(), False), rough(3_000, 6, SIZE)
     window = Window(microseconds=events.duration // 2)
+    assert (np.searchsorted(events.t, events.t, "right") - np.searchsorted(events.t, events.t - window.microseconds, "right")).max() > 1_024
     singly, at_once = (model.asynchronous(window, strict=True) for _ in range(2))
     outputs, begin = singly.push_each(events), 0
     for end in (500, 1_100, 2_900, 3_000):
@@ -166,27 +168,56 @@ class OwnMessages(GCNConv):
         return -x_j
 
 
+def twice(x, batch):
+    return global_max_pool(torch.cat([x, x]), torch.cat([batch.batch, batch.batch]), batch.num_graphs)
+
+
+def without_samples(x, batch):
+    return global_max_pool(x, None)
+
+
+def two_samples(x, batch):
+    return global_max_pool(x, batch.batch, 2).view(1, -1)
+
+
+def times_a_tensor(x, batch):
+    return global_max_pool(x * torch.full((4,), 2.0), batch.batch, batch.num_graphs)
+
+
+def with_weights(conv, batch):
+    return conv(batch.x, batch.edge_index, batch.edge_attr)
+
+
 @pytest.mark.parametrize(
-    ("backbone", "reason"),
+    ("conv", "pool", "reason"),
     [
-        (lambda: Scattered(GCNConv(1, 4, cached=True)), r"degrees of the first graph .*cached=True"),
-        (lambda: Scattered(GCNConv(1, 4, aggr="mean")), r"does not sum its neighbours \(aggr='mean'\)"),
-        (lambda: Scattered(GCNConv(1, 4, flow="target_to_source")), "from targets to sources"),
-        (lambda: Scattered(OwnMessages(1, 4)), "OwnMessages has a message of its own, which the converter of GCNConv does not know"),
-        (lambda: Scattered(SAGEConv(1, 4, project=True)), "project=True"),
-        (lambda: Scattered(SAGEConv(1, 4, aggr="std")), "neither sums its neighbours nor takes their mean or maximum"),
-        (lambda: Scattered(GraphConv(1, 4), lambda conv, batch: conv(batch.x, batch.edge_index, batch.edge_attr[:, 0])), "edge_attr|item"),
-        (lambda: Scattered(GraphConv(2, 4)), "made for 2 channels and given 1"),
-        (lambda: Scattered(GraphConv(1, 4), pool=lambda x, batch: global_max_pool(x, None)), "all nodes by their sample"),
-        (lambda: Scattered(GraphConv(1, 2), pool=lambda x, batch: global_max_pool(x, batch.batch, 2).view(1, -1)), "into 2 samples"),
-        (lambda: Scattered(GraphConv(1, 4), lambda conv, batch: torch.cat([conv(batch.x, batch.edge_index)] * 2)), "joins sites"),
+        (GCNConv(1, 4, aggr="mean"), None, r"does not sum its neighbours \(aggr='mean'\)"),
+        (GCNConv(1, 4, flow="target_to_source"), None, "go from targets to sources"),
+        (OwnMessages(1, 4), None, "OwnMessages has a message of its own, which the converter of GCNConv does not know"),
+        (SAGEConv(1, 4, project=True), None, "project=True"),
+        (SAGEConv(1, 4, aggr="std"), None, "neither sums its neighbours nor takes their mean or maximum"),
+        (GraphConv(1, 4), without_samples, "does not pool the features of all nodes by their sample"),
+        (GraphConv(1, 2), two_samples, "pools into 2 samples"),
+        (GraphConv(1, 4), times_a_tensor, "something other than features and a number"),
+        (GraphConv(1, 4), twice, r"joins sites and not channels \(dim=0\)"),
     ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
-def test_what_is_not_supported_is_run_densely_and_said(made, rough, backbone, reason):
+def test_what_is_run_densely(made, rough, conv, pool, reason):
     torch.manual_seed(0)
-    model, events = made(backbone()), rough(30, 8, SIZE)
-    stream = model.asynchronous(Window(events=20))
-    assert stream.fallbacks
-    import re
-    print(stream.fallbacks)
+    stream = made(Scattered(conv, pool=pool)).asynchronous(Window(events=20))
     assert re.search(reason, stream.fallbacks[0].reason)
+    np.testing.assert_allclose(stream.push(rough(30, 8, SIZE)).logits, stream.synchronous().logits, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("conv", "call", "reason"),
+    [
+        (GCNConv(1, 4, cached=True), None, r"the degrees of the first graph .*cached=True"),
+        (GraphConv(1, 4), with_weights, "its edges have weights"),
+        (GraphConv(2, 4), None, "made for 2 channels and given 1"),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_what_runs_not_even_densely(made, conv, call, reason):
+    assert re.search(reason, made(Scattered(conv, call)).asynchronous().fallbacks[0].reason)

@@ -74,18 +74,33 @@ class AsyncBatchNorm(AsyncConverter):
 
 
 class AsyncAdd(AsyncConverter):
-    """Sums of two layers' features, as in residual connections."""
+    """Sums of two layers' features, as in residual connections, or of features and a number."""
 
     handles: ClassVar = (operator.add, operator.iadd, torch.add)
 
     def convert(self, plan: Plan, layer: Any, *args: Any, **kwargs: Any) -> Features:  # noqa: ARG002  # one function under many names
         """The sum."""
         x, other = args if len(args) == 2 else (args[0], kwargs.get("other"))
+        if isinstance(x, Features) != isinstance(other, Features) and not kwargs.keys() - {"other"}:
+            return _with_number(plan, x, other, shifts=True)
         if kwargs.keys() - {"other"} or not isinstance(x, Features) or not isinstance(other, Features) or x.domain is not other.domain:
             raise Unsupported("it does not add the features of the same sites")
         if x.channels != other.channels or x.size != other.size:
             raise Unsupported("it adds features of different shapes")
         return plan.refine(_add, [], x, other, cost=Cost(site=x.channels))
+
+
+class AsyncMultiply(AsyncConverter):
+    """Products of features and a number."""
+
+    handles: ClassVar = (operator.mul, operator.imul, torch.mul, torch.Tensor.mul)
+
+    def convert(self, plan: Plan, layer: Any, *args: Any, **kwargs: Any) -> Features:  # noqa: ARG002  # one function under many names
+        """The product."""
+        x, other = args if len(args) == 2 else (args[0], kwargs.get("other"))
+        if kwargs.keys() - {"other"}:
+            raise Unsupported("it is given more than two factors")
+        return _with_number(plan, x, other, shifts=False)
 
 
 class AsyncDropout(AsyncConverter):
@@ -99,6 +114,16 @@ class AsyncDropout(AsyncConverter):
         if training:
             raise Unsupported("it drops features in evaluation too")
         return (args or tuple(kwargs.values()))[0]
+
+
+def _with_number(plan: Plan, x: Any, other: Any, shifts: bool) -> Features:
+    """The sum or product of features and a number, either of which may come first."""
+    x, number = (x, other) if isinstance(x, Features) else (other, x)
+    if not isinstance(x, Features) or not isinstance(number, int | float):
+        raise Unsupported("it is given something other than features and a number")
+    scale, shift = (1, number) if shifts else (number, 0)
+    weights = Affine(np.full(x.channels, scale, np.float32), np.full(x.channels, shift, np.float32))
+    return plan.refine(_affine, [plan.weights(weights)], x, cost=Cost(site=x.channels))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
