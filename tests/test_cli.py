@@ -310,4 +310,4 @@ def test_saved_configs_are_json_of_stable_names(command_line, in_folder):
     config = json.loads((in_folder / "runs" / "aegnn_shapes" / "version_0" / "model" / "config.json").read_text())
     assert config["backbone"]["class_path"] == "eventzoo.backbones.AEGNN"
     assert config["representation"]["class_path"] == "eventzoo.representations.EventGraph"
-    assert config["transforms"] == [{"class_path": "eventzoo.data.transforms.EvenSubsample", "init_args": {"count": 1024}}]
+    assert config["transforms"] == [{"class_path": "eventzoo.data.transforms.EveryKth", "init_args": {"k": 3}}]

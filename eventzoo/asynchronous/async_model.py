@@ -52,7 +52,7 @@ class AsyncModel:
     """
 
     def __init__(self, model: "EventModel", window: Window, strict: bool) -> None:
-        model = copy.deepcopy(model)  # what becomes of the original and its weights changes nothing here
+        model = copy.deepcopy(model).cpu().eval()  # what becomes of the original and its weights changes nothing here
         self.model, self.window = model, window
         self._now: int | None = None
         self._streamed = all(transform.streams for transform in model.transforms)
@@ -132,6 +132,10 @@ class AsyncModel:
         self.latency = Latency()
         self.num_events, self._now = 0, None
         self._seen = [0] * len(self.model.transforms)
+
+    def __len__(self) -> int:
+        """Number of events in the window, as the network sees them."""
+        return len(self._engine)
 
     @property
     def events(self) -> Events:

@@ -91,8 +91,13 @@ class CompiledEngine:
         """What the head returns for the one sample that the window is."""
         if self.captured.output is None:
             return self._run_densely()
-        rows: NDArray[np.float32] = self.captured.output.rows.value.rows
-        return _shaped(rows[None], self.captured.output)[0]
+        rows = self.captured.output.rows.value.rows
+        output: NDArray[np.float32] = _shaped(rows[None], self.captured.output)[0]
+        return output
+
+    def __len__(self) -> int:
+        """Number of events in the window."""
+        return int(np.count_nonzero(self._domain.sites.value.alive))
 
     def events(self, sensor_size: tuple[int, int]) -> Events:
         """The events in the window."""
@@ -249,6 +254,10 @@ class DenseEngine:
         """What the head returns for the one sample that the window is."""
         return self._model.predict(self._events).logits
 
+    def __len__(self) -> int:
+        """Number of events in the window."""
+        return len(self._events)
+
     def events(self, sensor_size: tuple[int, int]) -> Events:  # noqa: ARG002  # it is the model's
         """The events in the window."""
         return self._events
@@ -285,7 +294,8 @@ def _shaped(rows: NDArray[np.float32], output: Features) -> NDArray[np.float32]:
     if output.size is None:
         return rows[:, 0].copy()
     width, height = output.size
-    return rows.transpose(0, 2, 1).reshape(len(rows), -1, height, width)
+    shape = (len(rows), -1, height, width)
+    return rows.transpose(0, 2, 1).reshape(shape)
 
 
 def _columns(events: Events) -> list[NDArray[Any]]:

@@ -125,7 +125,7 @@ def count(stream: "AsyncModel", events: Events) -> tuple[list[Counted], NDArray[
             first = runs[-1].last if runs else 0
             means = ((totals[stop] - totals[first]) / (stop - first)).tolist()
             of_run = [replace(layer, per_event=flops, sites_per_event=sites) for layer, (flops, sites) in zip(layers, means, strict=True)]
-            runs.append(Counted(first, stop, len(stream.events), of_run))
+            runs.append(Counted(first, stop, len(stream), of_run))
     return runs, np.array([(totals[at + 1] - totals[at])[:, 0].sum() for at in singles])
 
 

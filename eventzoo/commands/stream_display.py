@@ -64,7 +64,7 @@ class Display:
         lag = "" if not tally.real_time else f"  lag {tally.lag * 1e3:,.1f} ms"
         return (
             f"{tally.recorded:,.3f} s  {tally.events:,} events  {rate:,.0f} events/s  {tally.pace:.2f}× real time  "
-            f"push median {middle:,.0f} µs, 99 % within {high:,.0f} µs{lag}  window {len(tally.stream.events):,}  {tally.result}"
+            f"push median {middle:,.0f} µs, 99 % within {high:,.0f} µs{lag}  window {len(tally.stream):,}  {tally.result}"
         )
 
     def _picture(self, rate: float) -> "RenderableType":
@@ -78,7 +78,7 @@ class Display:
         facts.add_row("push", tally.pushes())
         if tally.real_time:
             facts.add_row("lag", tally.lags())
-        facts.add_row("window", f"{len(tally.stream.events):,} of {tally.events:,} events")
+        facts.add_row("window", f"{len(tally.stream):,} of {tally.events:,} events")
         return Group(f"[bold]{self._title}[/bold]", facts, "", self._answer())
 
     def _answer(self) -> "RenderableType":

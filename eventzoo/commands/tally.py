@@ -118,7 +118,7 @@ class Tally:
             f"work      {self.work:,.4g} s, {self.events / self.work:,.0f} events/s; in the network {self.pushing:,.4g} s",
             f"pushes    {self.stream.latency.pushes:,}, {self.pushes()}",
             *([f"lag       {self.lags()}"] if self.real_time else []),
-            f"window    {len(self.stream.events):,} of {self.events:,} events",
+            f"window    {len(self.stream):,} of {self.events:,} events",
             f"answer    {self.result}",
         ]
         return [*lines, self._verdict()] if self.recorded else lines

@@ -20,13 +20,10 @@ class VoxelGraph(NamedTuple):
     """The graph's state.
 
     Attributes:
-        joined: Edges from events of the stencil's voxels to events of a voxel, int32 `[voxels, stencil]`.
+        joined: Edges from members of the stencil's voxels to members of a voxel, int32 `[voxels, stencil]`.
         column: Columns of the stencil, int64 `[stencil]`.
         row: Rows of the stencil, int64 `[stencil]`.
-        column_of: Voxel's column of each pixel's x, int64 `[width]`.
-        row_of: Voxel's row of each pixel's y, int64 `[height]`.
         grid: Columns and rows of the grid; farthest column and row of the stencil; width and height of a voxel. int64 `[6]`.
-        total: Sums of the events' columns, rows and microseconds, int64 `[voxels, 3]`.
         position: Positions, float32 `[voxels, D]`.
         moved: Voxels whose position changed, int32 `[voxels]`.
         moves: Their number, int64 `[1]`.
@@ -37,10 +34,7 @@ class VoxelGraph(NamedTuple):
     joined: Indices
     column: Integers
     row: Integers
-    column_of: Integers
-    row_of: Integers
     grid: Integers
-    total: Integers
     position: Floats
     moved: Indices
     moves: Integers
@@ -48,42 +42,42 @@ class VoxelGraph(NamedTuple):
     fixed: NDArray[np.bool_]
 
 
+class EventSums(NamedTuple):
+    """What the voxels' events add up to.
+
+    Attributes:
+        column_of: Voxel's column of each pixel's x, int64 `[width]`.
+        row_of: Voxel's row of each pixel's y, int64 `[height]`.
+        total: Sums of the events' columns, rows and microseconds, int64 `[voxels, 3]`.
+    """
+
+    column_of: Integers
+    row_of: Integers
+    total: Integers
+
+
 def make_voxel_graph(
-    column_of: Integers,
-    row_of: Integers,
-    grid: tuple[int, int],
-    voxel_size: tuple[int, int],
-    radius: float,
-    dimensions: int,
-    scale: float,
-    centres: Floats | None,
+    grid: tuple[int, int], voxel_size: tuple[int, int], reach: tuple[int, int], dimensions: int, scale: float, centres: Floats | None
 ) -> VoxelGraph:
     """A graph without edges.
 
     Args:
-        column_of: Voxel's column of each pixel's x, int64 `[width]`.
-        row_of: Voxel's row of each pixel's y, int64 `[height]`.
         grid: Columns and rows of voxels.
         voxel_size: `(width, height)` of a voxel in pixels.
-        radius: Largest distance between events that are joined, exclusive, in pixels.
+        reach: Largest distance between members that are joined, in pixels along each axis.
         dimensions: Dimensions D of positions.
         scale: Offset that maps to 1.
-        centres: Fixed positions of the voxels, float32 `[voxels, D]`; None for the mean of their events.
+        centres: Fixed positions of the voxels, float32 `[voxels, D]`; None for the mean of their members.
     """
     voxels = grid[0] * grid[1]
-    farthest = math.ceil(radius) - 1
-    reach = (math.ceil(farthest / voxel_size[0]), math.ceil(farthest / voxel_size[1]))
-    row, column = (axis.ravel() for axis in np.mgrid[-reach[1] : reach[1] + 1, -reach[0] : reach[0] + 1])
-    position = np.zeros((voxels, dimensions), np.float32) if centres is None else centres
+    farthest = [math.ceil(distance / size) for distance, size in zip(reach, voxel_size, strict=True)]
+    row, column = (axis.ravel() for axis in np.mgrid[-farthest[1] : farthest[1] + 1, -farthest[0] : farthest[0] + 1])
     return VoxelGraph(
         np.zeros((voxels, len(row)), np.int32),
         column.astype(np.int64),
         row.astype(np.int64),
-        column_of,
-        row_of,
-        np.array([*grid, *reach, *voxel_size], np.int64),
-        np.zeros((voxels, 3), np.int64),
-        position,
+        np.array([*grid, *farthest, *voxel_size], np.int64),
+        np.zeros((voxels, dimensions), np.float32) if centres is None else centres,
         np.zeros(voxels, np.int32),
         np.zeros(1, np.int64),
         np.array([2 * scale], np.float32),
@@ -97,13 +91,16 @@ def positions(graph: VoxelGraph, slots: Integers) -> Floats:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def join_voxels(graph: VoxelGraph, edges: Edges, voxels: Sites, members: Members, fine: StreamingGraph, events: Sites) -> int:
+def join_voxels(
+    graph: VoxelGraph, edges: Edges, voxels: Sites, sums: EventSums, members: Members, fine: StreamingGraph, events: Sites
+) -> int:
     """Bring edges and positions up to date, after `pool_events` did so with the members.
 
     Args:
         graph: The graph.
         edges: Where its `incoming` lists edges.
         voxels: Its sites, in the transaction that `pool_events` began.
+        sums: What the voxels' events add up to.
         members: Which events a voxel holds.
         fine: The event graph.
         events: Its sites.
@@ -116,11 +113,11 @@ def join_voxels(graph: VoxelGraph, edges: Edges, voxels: Sites, members: Members
     now = events.counts[TRANSACTION]
     # Compiled code counts references to an array whenever it takes it out of a tuple: not in loops over edges.
     x, y, source, target, next_out = fine.x, fine.y, fine.source, fine.target, fine.next_out
-    alive, born, column_of, row_of = events.alive, events.born, graph.column_of, graph.row_of
+    alive, born, column_of, row_of = events.alive, events.born, sums.column_of, sums.row_of
     for k in range(events.counts[LEFT]):
         slot = events.left[k]
         column, row = column_of[x[slot]], row_of[y[slot]]
-        _add_position(graph, row * graph.grid[0] + column, fine, slot, -1)
+        _add_position(sums.total, row * graph.grid[0] + column, fine, slot, -1)
         e = fine.out[slot]
         while e >= 0:
             end = target[e & edge_mask] & mask
@@ -136,7 +133,7 @@ def join_voxels(graph: VoxelGraph, edges: Edges, voxels: Sites, members: Members
         if not alive[slot]:
             continue
         column, row = column_of[x[slot]], row_of[y[slot]]
-        _add_position(graph, row * graph.grid[0] + column, fine, slot, 1)
+        _add_position(sums.total, row * graph.grid[0] + column, fine, slot, 1)
         for position in range(fine.start[slot], fine.start[slot] + fine.earlier[slot]):
             end = source[position & edge_mask] & mask
             across, down = column_of[x[end]] - column, row_of[y[end]] - row
@@ -148,11 +145,11 @@ def join_voxels(graph: VoxelGraph, edges: Edges, voxels: Sites, members: Members
         return 0
     for k in range(members.counts[0]):
         voxel = members.dirty[k]
-        if members.size[voxel] > 0 and _move(graph, voxel, members.size[voxel], fine.time_scale[0]):
+        if members.size[voxel] > 0 and _move(graph, voxel, sums.total[voxel], members.size[voxel], fine.time_scale[0]):
             graph.moved[graph.moves[0]] = voxel
             graph.moves[0] += 1
             touch(voxels, voxel)
-            _visit_readers(graph, voxels, voxel, True)
+            touch_readers(graph, voxels, voxel)
     return int(graph.moves[0])
 
 
@@ -169,24 +166,30 @@ def _count(graph: VoxelGraph, edges: Edges, voxels: Sites, column: int, row: int
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _add_position(graph: VoxelGraph, voxel: int, fine: StreamingGraph, slot: int, count: int) -> None:
-    graph.total[voxel, 0] += count * fine.x[slot]
-    graph.total[voxel, 1] += count * fine.y[slot]
-    graph.total[voxel, 2] += count * fine.t[slot]
+def _add_position(total: Integers, voxel: int, fine: StreamingGraph, slot: int, count: int) -> None:
+    total[voxel, 0] += count * fine.x[slot]
+    total[voxel, 1] += count * fine.y[slot]
+    total[voxel, 2] += count * fine.t[slot]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _move(graph: VoxelGraph, voxel: int, size: int, time_scale: float) -> bool:
+def _move(graph: VoxelGraph, voxel: int, total: Integers, size: int, time_scale: float) -> bool:
     """Put a voxel where the mean of its events is; whether that is elsewhere."""
     moved = False
     for d in range(graph.position.shape[1]):
-        value = np.float32(graph.total[voxel, d]) / np.float32(size)  # as torch divides: columns and rows are whole, their sums exact
+        value = np.float32(total[d]) / np.float32(size)  # as torch divides: columns and rows are whole, their sums exact
         if d == 2:
-            value = np.float32(graph.total[voxel, d] / size * time_scale)
+            value = np.float32(total[d] / size * time_scale)
         if value != graph.position[voxel, d]:
             graph.position[voxel, d] = value
             moved = True
     return moved
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def touch_readers(graph: VoxelGraph, voxels: Sites, voxel: int) -> None:
+    """Touch the targets of all edges out of a voxel."""
+    _visit_readers(graph, voxels, voxel, True)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

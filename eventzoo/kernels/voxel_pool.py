@@ -1,12 +1,30 @@
-"""Max pooling of voxels into the cells of a map, kept up to date; a voxel moves with its events."""
+"""Max pooling of voxels into the cells of a map, or into larger voxels, kept up to date; a voxel moves with its events."""
 
 from typing import NamedTuple
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
-from eventzoo.kernels.sites import LEFT, TRANSACTION, Floats, Indices, Integers, Rows, Sites, begin_fixed, clear_row, commit
-from eventzoo.kernels.voxel_graph import VoxelGraph
+from eventzoo.kernels.sites import (
+    LEFT,
+    TOUCHED,
+    TRANSACTION,
+    Edges,
+    Floats,
+    Indices,
+    Integers,
+    Rows,
+    Sites,
+    arrive,
+    begin,
+    begin_fixed,
+    clear_row,
+    commit,
+    leave,
+    touch,
+)
+from eventzoo.kernels.voxel_graph import VoxelGraph, touch_readers
 
 
 class Cells(NamedTuple):
@@ -21,6 +39,7 @@ class Cells(NamedTuple):
         counts: Length of `dirty`, int64 `[1]`.
         size: `(width, height)` of a cell, float32 `[2]`.
         columns: Cells in a row, int64 `[1]`.
+        keep_empty: Whether a cell without voxels is there, with zeros. bool `[1]`.
     """
 
     cell: Indices
@@ -31,11 +50,12 @@ class Cells(NamedTuple):
     counts: Integers
     size: Floats
     columns: Integers
+    keep_empty: NDArray[np.bool_]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def pool_voxels(inside: Cells, graph: VoxelGraph, sites: Sites, rows: Rows, cells: Sites, pooled: Rows) -> int:
-    """Bring the cells' maxima up to date; a cell without voxels is zero.
+    """Bring the cells' maxima up to date.
 
     Args:
         inside: Which voxels a cell holds.
@@ -48,10 +68,13 @@ def pool_voxels(inside: Cells, graph: VoxelGraph, sites: Sites, rows: Rows, cell
     Returns:
         Number of voxels that were compared.
     """
-    begin_fixed(cells)
+    if inside.keep_empty[0]:
+        begin_fixed(cells)
+    else:
+        begin(cells)
     pooled.counts[0] = 0
     inside.counts[0] = 0
-    if cells.counts[TRANSACTION] == 1:
+    if inside.keep_empty[0] and cells.counts[TRANSACTION] == 1:
         for cell in range(len(inside.start) - 1):
             _note_cell(inside, cells, cell)
     for k in range(sites.counts[LEFT]):
@@ -78,10 +101,86 @@ def pool_voxels(inside: Cells, graph: VoxelGraph, sites: Sites, rows: Rows, cell
                 if empty or row[c] > pooled.row[c]:
                     pooled.row[c] = row[c]
             empty = False
+        if empty and not inside.keep_empty[0]:
+            if cells.alive[cell]:
+                leave(cells, cell, False)
+            continue
         if empty:
             clear_row(pooled.row)
+        if not cells.alive[cell]:
+            arrive(cells, cell, cell)
         commit(cells, pooled, cell)
     return compared
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def join_cells(graph: VoxelGraph, edges: Edges, cells: Sites, inside: Cells, fine: VoxelGraph, voxels: Sites) -> int:
+    """Bring the edges and positions of larger voxels up to date, after `pool_voxels` did so with what they hold.
+
+    Args:
+        graph: The graph of the larger voxels.
+        edges: Where its `incoming` lists edges.
+        cells: Its sites, in the transaction that `pool_voxels` began.
+        inside: Which voxels a larger one holds.
+        fine: The graph of the voxels.
+        voxels: Its sites.
+
+    Returns:
+        Number of larger voxels that moved.
+    """
+    graph.moves[0] = 0
+    for k in range(voxels.counts[TOUCHED]):
+        cell = inside.cell[voxels.touched[k]]
+        if cell >= 0:
+            _note_cell(inside, cells, cell)
+    for k in range(inside.counts[0]):
+        cell = inside.dirty[k]
+        _count_edges(graph, edges, cells, inside, fine, cell)
+        if not graph.fixed[0] and _move(graph, inside, fine.position, cell):
+            graph.moved[graph.moves[0]] = cell
+            graph.moves[0] += 1
+            touch(cells, cell)
+            touch_readers(graph, cells, cell)
+    return int(graph.moves[0])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _count_edges(graph: VoxelGraph, edges: Edges, cells: Sites, inside: Cells, fine: VoxelGraph, cell: int) -> None:
+    """Count the edges from members of other cells to those of this one."""
+    before, joined = graph.joined[cell].copy(), graph.joined[cell]
+    joined[:] = 0
+    width = graph.grid[0]
+    for place in range(inside.start[cell], inside.start[cell + 1]):
+        voxel = inside.candidate[place]
+        if inside.cell[voxel] != cell:
+            continue
+        for k in range(len(fine.row)):
+            if fine.joined[voxel, k] > 0:
+                source = inside.cell[voxel + fine.row[k] * fine.grid[0] + fine.column[k]]
+                across, down = source % width - cell % width, source // width - cell // width
+                if source != cell:
+                    joined[(down + graph.grid[3]) * (2 * graph.grid[2] + 1) + across + graph.grid[2]] += 1
+    for k in range(len(joined)):
+        if (joined[k] > 0) != (before[k] > 0):
+            edges.degree[cell] += 1 if joined[k] > 0 else -1
+            touch(cells, cell)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _move(graph: VoxelGraph, inside: Cells, position: Floats, cell: int) -> bool:
+    """Put a larger voxel where the mean of its members is; whether that is elsewhere."""
+    moved = False
+    for d in range(graph.position.shape[1]):
+        total, count = np.float32(0), 0
+        for place in range(inside.start[cell], inside.start[cell + 1]):
+            voxel = inside.candidate[place]
+            if inside.cell[voxel] == cell:
+                total += position[voxel, d]
+                count += 1
+        if count > 0 and total / np.float32(count) != graph.position[cell, d]:
+            graph.position[cell, d] = total / np.float32(count)
+            moved = True
+    return moved
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
