@@ -24,7 +24,7 @@ class VoxelGraph(NamedTuple):
         column: Columns of the stencil, int64 `[stencil]`.
         row: Rows of the stencil, int64 `[stencil]`.
         grid: Columns and rows of the grid; farthest column and row of the stencil; width and height of a voxel. int64 `[6]`.
-        position: Positions, float32 `[voxels, D]`.
+        position: Positions, float64 `[voxels, D]`, as float32 does not tell milliseconds after some hours.
         moved: Voxels whose position changed, int32 `[voxels]`.
         moves: Their number, int64 `[1]`.
         span: Twice the offset that maps to 1, float32 `[1]`.
@@ -35,7 +35,7 @@ class VoxelGraph(NamedTuple):
     column: Integers
     row: Integers
     grid: Integers
-    position: Floats
+    position: NDArray[np.float64]
     moved: Indices
     moves: Integers
     span: Floats
@@ -77,7 +77,7 @@ def make_voxel_graph(
         column.astype(np.int64),
         row.astype(np.int64),
         np.array([*grid, *farthest, *voxel_size], np.int64),
-        np.zeros((voxels, dimensions), np.float32) if centres is None else centres,
+        np.zeros((voxels, dimensions)) if centres is None else centres.astype(np.float64),
         np.zeros(voxels, np.int32),
         np.zeros(1, np.int64),
         np.array([2 * scale], np.float32),
@@ -86,8 +86,10 @@ def make_voxel_graph(
 
 
 def positions(graph: VoxelGraph, slots: Integers) -> Floats:
-    """Where voxels are, float32 `[N, D]`."""
-    return graph.position[slots]
+    """Where voxels are, time relative to the first of them, float32 `[N, D]`."""
+    found = graph.position[slots]
+    found[:, 2:] -= found[:1, 2:]
+    return found.astype(np.float32)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -177,9 +179,9 @@ def _move(graph: VoxelGraph, voxel: int, total: Integers, size: int, time_scale:
     """Put a voxel where the mean of its events is; whether that is elsewhere."""
     moved = False
     for d in range(graph.position.shape[1]):
-        value = np.float32(total[d]) / np.float32(size)  # as torch divides: columns and rows are whole, their sums exact
+        value = np.float64(np.float32(total[d]) / np.float32(size))  # as torch divides: columns and rows are whole, their sums exact
         if d == 2:
-            value = np.float32(total[d] / size * time_scale)
+            value = total[d] / size * time_scale
         if value != graph.position[voxel, d]:
             graph.position[voxel, d] = value
             moved = True
@@ -220,7 +222,7 @@ def incoming(graph: VoxelGraph, edges: Edges, voxels: Sites, voxel: int) -> int:
             source = voxel + graph.row[k] * graph.grid[0] + graph.column[k]
             edges.source[count] = source
             for d in range(graph.position.shape[1]):
-                offset = graph.position[source, d] - graph.position[voxel, d]
+                offset = np.float32(graph.position[source, d] - graph.position[voxel, d])
                 edges.offset[count, d] = offset / graph.span[0] + np.float32(0.5)
             count += 1
     tag[0], tag[1], tag[2] = voxel, voxels.counts[TRANSACTION], count

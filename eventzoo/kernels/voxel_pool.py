@@ -167,26 +167,29 @@ def _count_edges(graph: VoxelGraph, edges: Edges, cells: Sites, inside: Cells, f
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _move(graph: VoxelGraph, inside: Cells, position: Floats, cell: int) -> bool:
+def _move(graph: VoxelGraph, inside: Cells, position: NDArray[np.float64], cell: int) -> bool:
     """Put a larger voxel where the mean of its members is; whether that is elsewhere."""
     moved = False
     for d in range(graph.position.shape[1]):
-        total, count = np.float32(0), 0
+        rounded, total, count = np.float32(0), 0.0, 0
         for place in range(inside.start[cell], inside.start[cell + 1]):
             voxel = inside.candidate[place]
             if inside.cell[voxel] == cell:
+                rounded += np.float32(position[voxel, d])  # as torch sums and divides columns and rows, which decide on a place
                 total += position[voxel, d]
                 count += 1
-        if count > 0 and total / np.float32(count) != graph.position[cell, d]:
-            graph.position[cell, d] = total / np.float32(count)
+        value = total / max(count, 1) if d == 2 else np.float64(rounded / np.float32(max(count, 1)))
+        if count > 0 and value != graph.position[cell, d]:
+            graph.position[cell, d] = value
             moved = True
     return moved
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _place(inside: Cells, position: Floats, cells: Sites, voxel: int) -> None:
+def _place(inside: Cells, position: NDArray[np.float64], cells: Sites, voxel: int) -> None:
     """Put a voxel into the cell at its position."""
-    column, row = np.int64(position[voxel, 0] / inside.size[0]), np.int64(position[voxel, 1] / inside.size[1])
+    x, y = np.float32(position[voxel, 0]), np.float32(position[voxel, 1])
+    column, row = np.int64(x / inside.size[0]), np.int64(y / inside.size[1])
     cell = row * inside.columns[0] + column
     if inside.cell[voxel] >= 0 and inside.cell[voxel] != cell:
         _note_cell(inside, cells, inside.cell[voxel])
