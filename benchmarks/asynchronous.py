@@ -34,6 +34,7 @@ from eventzoo.tasks.heads import ClassificationHead
 from eventzoo.testing import synchronous_output
 
 IN_GRAPH, CHUNK, ROUNDS = 10_000, 1_000, 7
+WARM = 20  # events before those that are timed
 LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
 
 
@@ -55,40 +56,39 @@ class Contender:
         self.name = "growing, all events" if window == Window() else str(window).replace(", features final", ", with history")
         self.model, self.stream = model, model.asynchronous(window, strict=True)
         self.stream.push(recording[:in_graph])
-        self.in_graph = len(self.stream.events)
         self._filled, self._next = self.stream.state_dict(), recording[in_graph:]
         self.singly, self.each, self.whole = list[float](), list[float](), list[float]()
 
-    def _begin(self, warm: int = 20) -> AsyncModel:
+    def _begin(self) -> AsyncModel:
         """The stream, filled, and its arrays back in the core's caches."""
         self.stream.load_state_dict(self._filled)
-        self.stream.push_each(self._next[:warm])
+        self.stream.push_each(self._next[:WARM])
         return self.stream
 
-    def time_singly(self, count: int, first: int = 20) -> None:
+    def time_singly(self, count: int) -> None:
         """Microseconds that a push of one event takes."""
-        events = [self._next[i : i + 1] for i in range(first, first + count)]
-        push = self._begin(first).push
+        events = [self._next[i : i + 1] for i in range(WARM, WARM + count)]
+        push = self._begin().push
         for event in events:
             start = time.perf_counter_ns()
             push(event)
             self.singly.append((time.perf_counter_ns() - start) / 1e3)
 
-    def time_chunks(self, count: int = CHUNK, first: int = 20) -> None:
+    def time_chunks(self, count: int = CHUNK) -> None:
         """Microseconds an event where a chunk is pushed: with an answer to each event, and with one to the chunk."""
-        chunk = self._next[first : first + count]
-        for push, times in ((self._begin(first).push_each, self.each), (self._begin(first).push, self.whole)):
-            self._begin(first)
+        chunk = self._next[WARM : WARM + count]
+        for push, times in ((self.stream.push_each, self.each), (self.stream.push, self.whole)):
+            self._begin()
             start = time.perf_counter_ns()
             push(chunk)
             times.append((time.perf_counter_ns() - start) / 1e3 / len(chunk))
 
     def work(self, count: int) -> dict[str, tuple[float, float, int]]:
         """Operations and sites that an event costs on average by layer, and the sites that there are."""
-        stream = self._begin(20)
+        stream = self._begin()
         before = {layer.name: layer for layer in stream.flops}
         old = stream.num_events
-        stream.push_each(self._next[20 : 20 + count])
+        stream.push_each(self._next[WARM : WARM + count])
         new = stream.num_events
         return {
             layer.name: (
@@ -201,7 +201,7 @@ def repeat_product(out: np.ndarray, row: np.ndarray, matrix: np.ndarray, times: 
 
 
 def peaks() -> dict[str, float]:
-    """GFLOP/s of one core: in a large product of matrices, and in the engine's product of a row with a convolution's weights."""
+    """Most GFLOP/s of one core: in a large product of matrices, and in the engine's product of a row with a convolution's weights."""
     a = torch.rand(1024, 1024)
     weight, row, out = np.ones((9 * 16, 16), np.float32), np.full(9 * 16, 1e-9, np.float32), np.zeros(16, np.float32)
     runs: dict[str, tuple[float, Callable[[], object]]] = {
@@ -215,7 +215,7 @@ def peaks() -> dict[str, float]:
             start = time.perf_counter()
             run()
             seconds.append(time.perf_counter() - start)
-        found[name] = operations / float(np.median(seconds)) / 1e9
+        found[name] = operations / min(seconds) / 1e9
     return found
 
 
@@ -375,11 +375,10 @@ def trained() -> None:
     graph = eventzoo.representations.EventGraph(radius=3.0, max_neighbors=None)
     model = EventModel(graph, backbone, head, ["first", "second"], SENSOR)
     events = eventzoo.read(Path(realdata) / "N-Cars" / "obj_004397_td.dat", sensor_size=SENSOR)
-    in_graph = len(events) - 500
-    contender, forward = Contender(model, Window(), events, in_graph), Forward(model, events)
+    contender, forward = Contender(model, Window(), events, len(events) - 120), Forward(model, events)
     for _ in range(ROUNDS):
         forward.time()
-        contender.time_singly(100, first=400)
+        contender.time_singly(100)
     compare_with_forward({"mean": forward}, {"mean": [contender]})
     stream = contender.stream
     stream.reset()
