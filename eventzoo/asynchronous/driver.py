@@ -1,8 +1,8 @@
 """The compiled function of a plan: Python source that calls the steps in order, compiled by numba as one.
 
-A call from Python to a compiled function costs as much as an event, and hands over one array in as much time as a layer takes.
-So there is one function for the whole network, and its arrays are handed over in one object. The source is kept in a file,
-named by a hash of all that it is made of, because numba keeps compiled code for files only.
+A call from Python to a compiled function costs as much as an event, and hands over a few arrays in as much time as a layer takes.
+So there is one function for the whole network, and its arrays are handed over as one table of their addresses and shapes. The
+source is kept in a file, named by a hash of all that it is made of, because numba keeps compiled code for files only.
 """
 
 import hashlib
@@ -16,6 +16,10 @@ from types import ModuleType
 from typing import Any
 
 import numba
+import numpy as np
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 import eventzoo
 from eventzoo.asynchronous.plan import Call, Plan, RowLoop
@@ -23,7 +27,22 @@ from eventzoo.errors import EventZooError
 from eventzoo.kernels import sites
 
 
-def compile_plan(plan: Plan, output: str) -> tuple[Callable[..., Any], Callable[..., int]]:
+@intrinsic
+def address_as_pointer(context: Any, address: Any) -> Any:  # noqa: ARG001  # numba's signature
+    """A pointer from an address, for `numba.carray`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), generate
+
+
+def table(plan: Plan) -> NDArray[np.int64]:
+    """Addresses and shapes of a plan's arrays, for its compiled function. The arrays must live as long as it is used."""
+    return np.array([number for state in plan.states for array in state.value for number in (array.ctypes.data, *array.shape)], np.int64)
+
+
+def compile_plan(plan: Plan, output: str) -> Callable[..., int]:
     """Compile a plan.
 
     Args:
@@ -31,14 +50,14 @@ def compile_plan(plan: Plan, output: str) -> tuple[Callable[..., Any], Callable[
         output: Name of the state of type `Rows` that is recorded.
 
     Returns:
-        A function that makes one object of the values of the plan's states, and a function `(network, x, y, t, p, first, last,
-        now, every, out, work)` that takes events `first` to `last`, `every` at a time, and writes the output's rows after
-        each time to `out`, `[events or 0, sites, C]`. It returns the index after the last event that was taken.
+        A function `(table, x, y, t, p, first, last, now, every, out, work)` that takes events `first` to `last`, `every` at a
+        time, and writes the output's rows after each time to `out`, `[events or 0, sites, C]`. It returns the index after the
+        last event that was taken.
     """
     names: dict[Callable[..., Any], str] = {}
     source = _source(plan, output, names)
-    module = _module(source, {_home(function) for function in names})
-    return module.make, module.run
+    run: Callable[..., int] = _module(source, {_home(function) for function in names}).run
+    return run
 
 
 def _source(plan: Plan, output: str, names: dict[Callable[..., Any], str]) -> str:
@@ -55,44 +74,28 @@ def _source(plan: Plan, output: str, names: dict[Callable[..., Any], str]) -> st
             _loop(part, step.cost.unit > 0, call, names) if isinstance(part, RowLoop) else [f"work[{part.step}, 0] += {call(part.call)}"]
         )
         body += [f"# {step.name}", *lines]
-    states = [state.name for state in plan.states]
     imports = []
     for function, name in names.items():
         python = function.py_func  # type: ignore[attr-defined]
         if "<locals>" in python.__qualname__:
             raise EventZooError(f"{python.__module__}.{python.__qualname__} must be a function of its module, to be compiled with others")
         imports.append(f"from {python.__module__} import {python.__qualname__} as {name}")
+    unpackers, unpacked = _unpacking(plan)
     return "\n".join(
         [
             f'"""An asynchronous network, written by eventzoo {eventzoo.__version__}."""',
             "",
             "import numba",
-            "from numba.core import types",
-            "from numba.experimental import structref",
+            "import numpy as np",
             "",
+            f"from {__name__} import address_as_pointer",
             *imports,
-            "",
-            "",
-            "@structref.register",
-            "class NetworkType(types.StructRef):",
-            '    """Type of a network in compiled code."""',
-            "",
-            "",
-            "class Network(structref.StructRefProxy):",
-            '    """All arrays of a network as one object."""',
-            "",
-            "",
-            f"structref.define_proxy(Network, NetworkType, {states})",
-            "",
-            "",
-            "@numba.njit(cache=True)",
-            f"def make({', '.join(states)}):",
-            f"    return Network({', '.join(states)})",
+            *unpackers,
             "",
             "",
             '@numba.njit(cache=True, nogil=True, error_model="numpy")',
-            "def run(network, x, y, t, p, first, last, now, every, out, work):",
-            *(f"    {state} = network.{state}" for state in states),
+            "def run(table, x, y, t, p, first, last, now, every, out, work):",
+            *(f"    {line}" for line in unpacked),
             "    done = first",
             "    while True:",
             "        stop = min(done + every, last)",
@@ -107,6 +110,28 @@ def _source(plan: Plan, output: str, names: dict[Callable[..., Any], str]) -> st
             "",
         ]
     )
+
+
+def _unpacking(plan: Plan) -> tuple[list[str], list[str]]:
+    """Functions that make each kind of state of the table, and the lines that call them."""
+    functions: dict[tuple[Any, ...], str] = {}
+    lines, calls, at = [], [], 0
+    for state in plan.states:
+        kind = (type(state.value), *((array.dtype.name, array.ndim) for array in state.value))
+        if kind not in functions:
+            functions[kind] = name = f"take{len(functions)}"
+            lines += [f"from {kind[0].__module__} import {kind[0].__qualname__} as T{name}", "", ""]
+            lines += ['@numba.njit(cache=True, nogil=True, error_model="numpy")', f"def {name}(table, at):", f"    return T{name}("]
+            place = 0
+            for array in state.value:
+                shape = "".join(f"table[at + {place + 1 + axis}], " for axis in range(array.ndim))
+                dtype = "bool_" if array.dtype == np.bool_ else array.dtype.name
+                lines.append(f"        numba.carray(address_as_pointer(table[at + {place}]), ({shape}), np.{dtype}),")
+                place += 1 + array.ndim
+            lines += ["    )", ""]
+        calls.append(f"{state.name} = {functions[kind]}(table, {at})")
+        at += sum(1 + array.ndim for array in state.value)
+    return lines, calls
 
 
 def _loop(loop: RowLoop, counts_units: bool, call: Callable[[Call], str], names: dict[Callable[..., Any], str]) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import fx
 
 from eventzoo.asynchronous.capture import Captured, Dense, arguments
-from eventzoo.asynchronous.driver import compile_plan
+from eventzoo.asynchronous.driver import compile_plan, table
 from eventzoo.asynchronous.materialise import PLANNED, materialise, slots
 from eventzoo.asynchronous.plan import Features, State
 from eventzoo.asynchronous.window import Window
@@ -53,7 +53,7 @@ class CompiledEngine:
         self._work = np.zeros((len(self._plan.steps), 3), np.int64)
         recorded = (self.captured.output.rows,) if self.captured.output else self._plan.states
         self._recorded = next(state for state in recorded if isinstance(state.value, Rows))
-        self._make, self._run = compile_plan(self._plan, self._recorded.name)
+        self._run = compile_plan(self._plan, self._recorded.name)
         self._taken = 0  # slots that are taken at most
         self._network = self._fingerprint()
         self._hand_over()
@@ -78,14 +78,14 @@ class CompiledEngine:
         while done < len(events):
             stop = min(done + CHUNK, len(events))
             self._make_room(stop - done)
-            reached = self._run(self._arrays_in_use, *columns, done, stop, _NEVER, every, out, self._work)
+            reached = self._run(self._table, *columns, done, stop, _NEVER, every, out, self._work)
             if reached < stop:
                 self._grow_edges()
             done = reached
 
     def advance(self, now: int) -> None:
         """Put the clock to a time in microseconds."""
-        self._run(self._arrays_in_use, *_columns(Events.empty((1, 1))), 0, 0, now, 1, np.empty((0, 0, 0), np.float32), self._work)
+        self._run(self._table, *_columns(Events.empty((1, 1))), 0, 0, now, 1, np.empty((0, 0, 0), np.float32), self._work)
 
     def output(self) -> NDArray[np.float32]:
         """What the head returns for the one sample that the window is."""
@@ -152,7 +152,7 @@ class CompiledEngine:
 
     def _hand_over(self) -> None:
         """Give the compiled function the arrays as they are now."""
-        self._arrays_in_use = self._make(*(state.value for state in self._plan.states))
+        self._table = table(self._plan)
 
     def _make_room(self, coming: int) -> None:
         """See to it that there are slots for the events that come."""

@@ -252,6 +252,7 @@ class Plan:
         constant: bool = False,
     ) -> State:
         """Arrays for the compiled function, a NamedTuple; see `State`."""
+        value = value._replace(**{name: np.ascontiguousarray(array) for name, array in zip(value._fields, value, strict=True)})
         state = State(f"s{len(self.states)}", value, domain, per_site or {}, per_edge or {}, edge_range, constant)
         self.states.append(state)
         return state
