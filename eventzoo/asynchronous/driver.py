@@ -117,10 +117,11 @@ def _unpacking(plan: Plan) -> tuple[list[str], list[str]]:
     functions: dict[tuple[Any, ...], str] = {}
     lines, calls, at = [], [], 0
     for state in plan.states:
-        kind = (type(state.value), *((array.dtype.name, array.ndim) for array in state.value))
+        made: type = type(state.value)
+        kind = (made, *((array.dtype.name, array.ndim) for array in state.value))
         if kind not in functions:
             functions[kind] = name = f"take{len(functions)}"
-            lines += [f"from {kind[0].__module__} import {kind[0].__qualname__} as T{name}", "", ""]
+            lines += [f"from {made.__module__} import {made.__qualname__} as T{name}", "", ""]
             lines += ['@numba.njit(cache=True, nogil=True, error_model="numpy")', f"def {name}(table, at):", f"    return T{name}("]
             place = 0
             for array in state.value:
