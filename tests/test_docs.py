@@ -1,0 +1,55 @@
+"""What docs/asynchronous.md shows is run as it stands."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import eventzoo
+from eventzoo.events import Events
+from eventzoo.model import EventModel
+from eventzoo.tasks.heads import ClassificationHead
+
+PAGE = Path(__file__).parents[1] / "docs" / "asynchronous.md"
+
+
+def blocks():
+    """Language, title (or none) and content of each block of code."""
+    return re.findall(r'^```(\w+)(?: title="([^"\n]+)")?\n(.*?)^```$', PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def run(folder, *args):
+    done = subprocess.run([sys.executable, *args], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_block_runs_in_turn(tmp_path):
+    backbone = eventzoo.backbones.AEGNN(sensor_size=(64, 64), channels=(4, 8, 8, 8, 8, 8, 8))
+    model = EventModel(eventzoo.representations.EventGraph(), backbone, ClassificationHead(backbone, 5), list("abcde"), (64, 64))
+    model.save(tmp_path / "runs" / "aegnn_shapes" / "version_0" / "model")
+    rng = np.random.default_rng(0)
+    eventzoo.write(
+        tmp_path / "large.raw",
+        Events(rng.integers(0, 304, 500), rng.integers(0, 240, 500), np.arange(500), rng.random(500) < 0.5, (304, 240)),
+    )
+    script = "\n".join(code for language, title, code in blocks() if language == "python" and not title)
+    assert script.count("import eventzoo") > 1
+    printed = run(tmp_path, "-c", script)
+    assert "pushes: median" in printed
+    assert eventzoo.read(tmp_path / "cropped.dat").sensor_size == (120, 100)
+
+
+def test_the_converter_of_ones_own_layer(tmp_path):
+    files = {title: code for _, title, code in blocks() if title}
+    assert files.keys() == {"contrast.py", "pyproject.toml", "test_contrast.py"}
+    for name, code in files.items():
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    installed = tmp_path / "contrast-0.1.dist-info"  # what pip makes of pyproject.toml
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: contrast\nVersion: 0.1\n", encoding="utf-8")
+    group, line = re.search(r'^\[project\.entry-points\."(.+)"\]\n(.+)$', files["pyproject.toml"], re.MULTILINE).groups()
+    (installed / "entry_points.txt").write_text(f"[{group}]\n{line.replace(chr(34), '')}\n", encoding="utf-8")
+    assert "1 passed" in run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=prepend", "test_contrast.py")
