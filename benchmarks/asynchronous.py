@@ -191,7 +191,7 @@ def symmetric() -> None:
         for name, (_, _, sites) in next(iter(counted.values())).items()
         if name.startswith(("conv", "pool", "head"))  # what follows a convolution computes the same sites
     ]
-    table("symmetric, coarse nodes at mean: computed for an event", ("there are", *counted), *rows)
+    table("symmetric, coarse nodes at mean: computed for an event", ("sites, growing", *counted), *rows)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
