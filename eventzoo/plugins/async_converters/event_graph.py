@@ -1,19 +1,22 @@
 """Event graphs, event by event."""
 
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from eventzoo import representations
 from eventzoo.asynchronous import AsyncConverter, EdgeIndex, EdgeOffsets, Graph, Plan, Positions, SampleIndex, Unsupported
 from eventzoo.kernels import streaming_graph
-from eventzoo.plugins.representations.event_graph import EventGraph
+
+if TYPE_CHECKING:
+    from eventzoo.plugins.representations.event_graph import EventGraph
 
 
 class AsyncEventGraph(AsyncConverter):
     """The graph of the window's events: an event is joined to earlier ones when it comes, and leaves with its edges."""
 
-    handles: ClassVar = (EventGraph,)
+    handles: ClassVar = (representations.EventGraph,)
 
-    def convert(self, plan: Plan, layer: EventGraph, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  # a representation has none
+    def convert(self, plan: Plan, layer: "EventGraph", *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  # a representation has none
         """The batch that the backbone is given."""
         window = plan.window
         if window.history and not layer.causal:
