@@ -63,7 +63,7 @@ class AsyncModel:
                 names = ", ".join(type(transform).__name__ for transform in model.transforms if not transform.streams)
                 raise Unsupported(f"the model's {names} cannot be done on a stream; EveryKth thins out a stream")
             self._size = sensor_size_after(model.transforms, model.sensor_size)
-            engine = CompiledEngine(lambda: capture(model, Plan(window, self._size, first_capacity(window))))
+            engine = CompiledEngine(lambda: capture(model, Plan(window, self._size, first_capacity(window))), self._represent)
             self._engine, self.fallbacks = engine, engine.captured.fallbacks
         except Unsupported as reason:
             if window.history:
@@ -206,6 +206,11 @@ class AsyncModel:
             events = transform.on_stream(events, self._seen[number])
             self._seen[number] += before
         return events
+
+    def _represent(self, x: NDArray[Any], y: NDArray[Any], t: NDArray[Any], p: NDArray[Any]) -> Any:
+        """The batch that the synchronous model's backbone is given for these events."""
+        representation = self.model.representation
+        return representation.collate([representation(Events(x, y, t, p, self._size, trusted=True))])
 
     def _note(self, events: Events, start: int) -> None:
         self.latency.add(time.perf_counter_ns() - start, len(events))

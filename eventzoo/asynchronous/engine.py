@@ -39,10 +39,11 @@ class CompiledEngine:
 
     Args:
         capture: Captures the model, with its state as it is before the first event.
+        represent: What the model's representation makes of the columns of events: the batch for layers that are run densely.
     """
 
-    def __init__(self, capture: Callable[[], Captured]) -> None:
-        self._capture = capture
+    def __init__(self, capture: Callable[[], Captured], represent: Callable[..., Any]) -> None:
+        self._capture, self._represent = capture, represent
         self.reset()
 
     def reset(self) -> None:
@@ -194,6 +195,8 @@ class CompiledEngine:
 
         def computed(node: fx.Node) -> Any:
             value = values[node]
+            if node.op == "placeholder":
+                return self._represent(*self._plan.source.events())
             if isinstance(value, PLANNED):
                 return materialise(value)
             if node.op == "get_attr":

@@ -1,6 +1,5 @@
 """From the state of a plan to the tensors that its synchronous form would hold: for layers that are run densely."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from eventzoo.asynchronous.plan import Domain, EdgeIndex, EdgeOffsets, Features, Graph, Positions, SampleIndex
 
-PLANNED = (Features, EdgeIndex, EdgeOffsets, Positions, SampleIndex, SimpleNamespace)
+PLANNED = (Features, EdgeIndex, EdgeOffsets, Positions, SampleIndex)
 """What `materialise` takes."""
 
 
@@ -31,10 +30,7 @@ def materialise(value: Any) -> Any:
         return torch.zeros(len(slots(value.domain)), dtype=torch.long)
     if isinstance(value, EdgeIndex):
         return _edges(value.graph)[0]
-    if isinstance(value, EdgeOffsets):
-        return _edges(value.graph)[1]
-    parts = {name: materialise(part) if isinstance(part, PLANNED) else part for name, part in vars(value).items()}
-    return SimpleNamespace(**parts)
+    return _edges(value.graph)[1]
 
 
 def slots(domain: Domain) -> NDArray[np.int64]:

@@ -112,6 +112,15 @@ def test_a_backbone_that_cannot_be_traced(between, classifier, rough, window):
     assert "backbone: there is no async converter for it" in refused(model)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [lambda _, x, batch: x * batch.num_nodes, lambda _, x, batch: x * batch.ptr[-1], lambda _, x, batch: x if batch.num_nodes > 5 else -x],
+    ids=["num_nodes", "ptr", "not traced"],
+)
+def test_parts_of_the_batch_that_a_stream_does_not_have(between, classifier, rough, function):
+    agree(classifier(between(function)), rough(40, 9, SIZE), WINDOWS[1])
+
+
 def test_what_cannot_be_known_while_features_are_final(between, classifier):
     """A layer of unknown kind may look at all events, and those that left are gone."""
     for backbone in (between(lambda self, x, _: self.gate(x), gate=Gate()), between(lambda _, x, batch: x / len(batch.x))):

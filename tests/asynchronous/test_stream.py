@@ -33,6 +33,13 @@ def test_final_features_need_a_causal_graph(aegnn):
         aegnn(causal=False).asynchronous(Window(events=10, history=True))
 
 
+def test_a_network_for_a_smaller_sensor_than_the_models(aegnn):
+    """Its cells would lie outside the arrays."""
+    for size in ((40, 34), (34, 40)):
+        with pytest.raises(EventZooError, match=r"pool5 is made for a smaller sensor than the model's, \d+×\d+"):
+            aegnn(model_size=size).asynchronous()
+
+
 @pytest.mark.parametrize("push", ["push", "push_each"])
 def test_nothing_is_taken_of_what_is_refused(aegnn, rough, push):
     events = rough(50, 1, start=1_000)

@@ -20,6 +20,7 @@ from eventzoo.asynchronous import (
     State,
     Unsupported,
 )
+from eventzoo.errors import EventZooError
 from eventzoo.kernels import event_pool, voxel_graph, voxel_pool
 from eventzoo.kernels.streaming_graph import StreamingGraph
 from eventzoo.kernels.voxel_graph import VoxelGraph
@@ -106,6 +107,8 @@ def _pool_events(
     column = cell_index(torch.stack([torch.arange(width).float(), zeros[:width]], 1), cell_size, columns).numpy()
     row = cell_index(torch.stack([zeros[:height], torch.arange(height).float()], 1), cell_size, columns).numpy()
     cells = pooled.domain.capacity
+    if column[-1] >= columns or row[-1] >= cells:
+        raise EventZooError(f"{plan.layer} is made for a smaller sensor than the model's, {width}×{height}; make both for the same")
     members = plan.state(
         event_pool.make_members(column, row, cells, x.channels, x.domain.capacity, keep_empty), x.domain, event_pool.PER_SITE
     )
