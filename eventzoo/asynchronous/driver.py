@@ -78,6 +78,9 @@ def _source(plan: Plan, output: str, names: dict[Callable[..., Any], str]) -> st
         return f"{name}({', '.join(part.arguments)}{extra})"
 
     body = [f"reached = {call(plan.source.call, ', x, y, t, p, done, stop, now')}"]
+    if plan.whole is not None:
+        begin = names.setdefault(sites.begin_fixed, f"f{len(names)}")
+        body.append(f"{begin}({plan.whole.sites.name})")
     for part in plan.body:
         step = plan.steps[part.step]
         lines = (

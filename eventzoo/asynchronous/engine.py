@@ -30,8 +30,8 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def first_capacity(window: Window) -> int:
-    """Slots for events to begin with, a power of two: for the window, and a transaction's events beside it."""
-    return 1 << math.ceil(math.log2((window.events or 0) + CHUNK))
+    """Slots for events to begin with, a power of two: for a window of moderate size, and a transaction's events beside it."""
+    return 1 << math.ceil(math.log2(min(window.events or 0, 1 << 14) + CHUNK))
 
 
 class CompiledEngine:

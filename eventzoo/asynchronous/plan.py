@@ -236,6 +236,8 @@ class Plan:
         self.states: list[State] = []
         self.steps: list[Step] = []
         self.body: list[RowLoop | Plain] = []
+        self.whole: Domain | None = None
+        """All that there is as one site, which is always there; None before the first `vector`."""
         self._source: Source | None = None
         self._loops: dict[str, RowLoop] = {}  # by the rows that they write
         self._made_at: dict[str, int] = {}  # number of parts of the body that come before the one that writes these rows
@@ -276,6 +278,12 @@ class Plan:
         if domain.grows:
             rows.domain, rows.per_site = domain, {"rows": 0, "changed": 0}
         return Features(rows, domain, size)
+
+    def vector(self, channels: int) -> Features:
+        """Features of all that there is, for a step to write."""
+        if self.whole is None:
+            self.whole = self.domain(1)
+        return self.features(self.whole, channels)
 
     def edges(self, domain: Domain) -> State:
         """State of type `Edges` for a graph over a domain."""

@@ -8,7 +8,6 @@ import torch
 
 from eventzoo.asynchronous import AsyncConverter, Features, Plan, Unsupported
 from eventzoo.kernels.sites import Floats, Integers
-from eventzoo.plugins.async_converters.global_pool import Whole
 
 
 class First(NamedTuple):
@@ -29,7 +28,7 @@ class AsyncConcatenation(AsyncConverter):
         if not all(isinstance(part, Features) for part in parts):
             raise Unsupported("it is given more than features")
         first = parts[0]
-        if any((part.domain is not first.domain and not _wholes(part, first)) or part.size != first.size for part in parts):
+        if any(part.domain is not first.domain or part.size != first.size for part in parts):
             raise Unsupported("it does not join the features of the same sites")
         if dim not in (1, -1 if first.size is None else -3):
             raise Unsupported(f"it joins sites and not channels (dim={dim})")
@@ -39,11 +38,6 @@ class AsyncConcatenation(AsyncConverter):
             output = plan.refine(_go_on, [plan.weights(First(np.array([channel], np.int64)))], output, part)
             channel += part.channels
         return output
-
-
-def _wholes(part: Features, other: Features) -> bool:
-    """Whether both are vectors of all that there is, which are always there, and so the same site."""
-    return isinstance(part.domain, Whole) and isinstance(other.domain, Whole)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -4,7 +4,6 @@ A stream is one sample, so the vector is always there: of no nodes, it is zeros.
 number of samples, as in `global_max_pool(x, batch.batch, batch.num_graphs)`; if not, it returns no row at all.
 """
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numba
@@ -12,17 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
-from eventzoo.asynchronous import AsyncConverter, Cost, Domain, Features, Plan, SampleIndex, Unsupported
-from eventzoo.kernels.sites import ARRIVED, LEFT, TRANSACTION, Floats, Integers, Rows, Sites, begin_fixed, commit
+from eventzoo.asynchronous import AsyncConverter, Cost, Features, Plan, SampleIndex, Unsupported
+from eventzoo.kernels.sites import ARRIVED, LEFT, TRANSACTION, Floats, Integers, Rows, Sites, commit
 
 BLOCKS = 256
 LIMBS, LIMB_BITS = 9, 32  # a float32 is a whole number times 2^-149, of less than 2^277
 _LIMB = (1 << LIMB_BITS) - 1
-
-
-@dataclass(eq=False)
-class Whole(Domain):
-    """All that there is as one site, which is always there."""
 
 
 class Maxima(NamedTuple):
@@ -72,17 +66,16 @@ class AsyncGlobalPool(AsyncConverter):
             raise Unsupported("it does not pool the features of all nodes by their sample")
         if given.get("size") not in (None, 1):
             raise Unsupported(f"it pools into {given['size']} samples, where a stream is one")
-        one = Whole(plan.domain(1).sites, 1, False)
-        pooled, channels, cost = plan.features(one, x.channels), x.channels, Cost(site=x.channels)
+        pooled, channels, cost = plan.vector(x.channels), x.channels, Cost(site=x.channels)
         if layer is global_max_pool:
             top, size = np.zeros((BLOCKS, channels), np.float32), np.zeros(BLOCKS, np.int64)
             state = plan.state(Maxima(top, size, np.zeros(BLOCKS, np.bool_), np.zeros(1, np.int64)))
-            plan.step(take_maxima, [state, x.domain.sites, x.rows, one.sites, pooled.rows], x.domain, cost)
+            plan.step(take_maxima, [state, x.domain.sites, x.rows, pooled.domain.sites, pooled.rows], x.domain, cost)
             return pooled
         limbs, added = np.zeros((channels, LIMBS), np.int64), np.zeros((x.domain.capacity, channels), np.float32)
         sums = Sums(limbs, added, np.zeros(1, np.int64), np.array([layer is global_mean_pool]), np.zeros(LIMBS, np.int64))
         state = plan.state(sums, x.domain, {"added": 0}) if x.domain.grows else plan.state(sums)
-        plan.step(add_up, [state, x.domain.sites, x.rows, one.sites, pooled.rows], x.domain, cost)
+        plan.step(add_up, [state, x.domain.sites, x.rows, pooled.domain.sites, pooled.rows], x.domain, cost)
         return pooled
 
 
@@ -91,7 +84,6 @@ def take_maxima(maxima: Maxima, sites: Sites, rows: Rows, one: Sites, pooled: Ro
     """Bring the maxima of all sites up to date; how many sites were compared."""
     top, size, stale, kept, row = maxima.top, maxima.size, maxima.stale, rows.rows, pooled.row
     left, changed, alive, channels = sites.left, rows.changed, sites.alive, len(pooled.row)
-    begin_fixed(one)
     pooled.counts[0] = 0
     capacity = len(alive)
     block_size = (capacity + BLOCKS - 1) // BLOCKS
@@ -131,7 +123,6 @@ def add_up(sums: Sums, sites: Sites, rows: Rows, one: Sites, pooled: Rows) -> in
     """Bring the sums over all sites up to date; how many sites were added or taken away."""
     limbs, added, kept, row = sums.limbs, sums.added, rows.rows, pooled.row
     left, arrived, changed, alive = sites.left, sites.arrived, rows.changed, sites.alive
-    begin_fixed(one)
     pooled.counts[0] = 0
     taken = sites.counts[LEFT]
     sums.size[0] -= taken

@@ -10,7 +10,7 @@ from torch import nn
 
 from eventzoo.asynchronous import AsyncConverter, Cost, Features, Plan, Unsupported
 from eventzoo.kernels.products import add_product
-from eventzoo.kernels.sites import Floats, Rows, Sites, begin_fixed, clear_row, commit, copy_row
+from eventzoo.kernels.sites import Floats, Rows, Sites, clear_row, commit, copy_row
 
 
 class Dense(NamedTuple):
@@ -76,12 +76,11 @@ class AsyncLinear(AsyncConverter):
         x = x.features
         cells, channels = x.domain.capacity, x.channels
         by_cell = weight.reshape(len(weight), channels, cells).transpose(2, 1, 0)
-        one = plan.domain(1)
-        output = plan.features(one, len(weight))
+        output = plan.vector(len(weight))
         weights = plan.weights(DenseByCell(np.ascontiguousarray(by_cell), bias))
         shares = plan.state(Shares(np.zeros((cells, len(weight)), np.float32)))
         cost = Cost(site=2 * channels * len(weight))
-        plan.step(_multiply_cells, [weights, shares, x.rows, one.sites, output.rows], x.domain, cost)
+        plan.step(_multiply_cells, [weights, shares, x.rows, output.domain.sites, output.rows], x.domain, cost)
         return output
 
 
@@ -95,7 +94,6 @@ def _multiply(dense: Dense, x: Floats, slot: int, out: Floats) -> None:
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _multiply_cells(dense: DenseByCell, shares: Shares, x: Rows, one: Sites, output: Rows) -> int:
     """The row of the whole map; how many cells were multiplied."""
-    begin_fixed(one)
     output.counts[0] = 0
     for k in range(x.counts[0]):
         cell = x.changed[k]
