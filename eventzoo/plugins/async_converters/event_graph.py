@@ -32,7 +32,7 @@ class AsyncEventGraph(AsyncConverter):
                 (window.events, window.microseconds),
                 window.history,
                 domain.capacity,
-                edge_capacity=16 * domain.capacity,
+                edge_capacity=domain.capacity << (min(layer.max_neighbors or 16, 32) - 1).bit_length(),
             ),
             domain,
             streaming_graph.PER_SITE,

@@ -135,6 +135,9 @@ def convolve(basis: Basis, conv: Convolution, x: Floats, slot: int, edges: Edges
 def _make_basis(weight: Floats, point: Indices, kernel: Integers, offset: Floats, count: int) -> None:
     """Weight and kernel point of every corner of every edge, the first axis fastest."""
     dim, size = kernel
+    if dim == 3 and size == 2:
+        _make_eight(weight, offset, count)
+        return
     last = np.float32(size - 1)
     for e in range(count):
         weight[e, 0], point[e, 0] = np.float32(1), 0
@@ -152,6 +155,17 @@ def _make_basis(weight: Floats, point: Indices, kernel: Integers, offset: Floats
                     point[e, s] += lower * stride
             corners *= 2
             stride *= size
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _make_eight(weight: Floats, offset: Floats, count: int) -> None:
+    """The weights of the corners of a kernel of size 2 in three dimensions, which are all of its points."""
+    zero, one = np.float32(0), np.float32(1)
+    for e in range(count):
+        u, v, w = (min(max(offset[e, 0], zero), one), min(max(offset[e, 1], zero), one), min(max(offset[e, 2], zero), one))
+        a, b, c, d = (one - u) * (one - v), u * (one - v), (one - u) * v, u * v
+        weight[e, 0], weight[e, 1], weight[e, 2], weight[e, 3] = a * (one - w), b * (one - w), c * (one - w), d * (one - w)
+        weight[e, 4], weight[e, 5], weight[e, 6], weight[e, 7] = a * w, b * w, c * w, d * w
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
