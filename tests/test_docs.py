@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import eventzoo
 from eventzoo.events import Events
@@ -42,6 +43,7 @@ def test_every_block_runs_in_turn(tmp_path):
     assert eventzoo.read(tmp_path / "cropped.dat").sensor_size == (120, 100)
 
 
+@pytest.mark.slow
 def test_the_converter_of_ones_own_layer(tmp_path):
     files = {title: code for _, title, code in blocks() if title}
     assert files.keys() == {"contrast.py", "pyproject.toml", "test_contrast.py"}

@@ -35,6 +35,7 @@ class Stacked(Backbone):
         return self.wide(self.dropout(self.narrow(self.map(x, pos, sample, batch.num_graphs).flatten(1))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positions", ["mean", "centre"])
 @pytest.mark.parametrize("voxels", [((4, 4), (8, 6), (16, 13)), ((5, 3), (7, 4), (9, 11))], ids=["growing", "neither fits the other"])
 def test_equals_the_synchronous_network(classifier, rough, voxels, positions):
