@@ -46,6 +46,12 @@ class CompiledEngine:
         self._capture, self._represent = capture, represent
         self.reset()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CompiledEngine":
+        """An engine with arrays of its own: the table holds addresses, which must not be those of another's."""
+        copied = CompiledEngine(self._capture, self._represent)
+        copied.load_state_dict(self.state_dict())
+        return copied
+
     def reset(self) -> None:
         """Forget all events, and compute the answer to none."""
         self.captured = self._capture()

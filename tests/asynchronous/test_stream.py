@@ -242,3 +242,16 @@ def test_more_edges_than_there_was_room_for(aegnn, window, pushes):
     for part in np.array_split(np.arange(count), pushes):
         found = stream.push(hot[part]).logits
         close(found, synchronous_output(model, hot[: part[-1] + 1], window))
+
+
+def test_a_copy_goes_on_by_itself(aegnn, rough):
+    """The compiled function is given addresses: a copy's must be its own."""
+    events = rough(300)
+    stream = aegnn().asynchronous(Window(events=100))
+    stream.push(events[:200])
+    before = stream.output().logits
+    twin = copy.deepcopy(stream)
+    after = twin.push(events[200:]).logits
+    np.testing.assert_array_equal(stream.output().logits, before)
+    np.testing.assert_array_equal(stream.push(events[200:]).logits, after)
+    assert not np.array_equal(before, after)
