@@ -12,13 +12,12 @@ import torch
 from torch import fx, nn
 
 from eventzoo.asynchronous.converter import AsyncConverter, Unsupported, converter_of, converters
-from eventzoo.asynchronous.plan import EdgeIndex, EdgeOffsets, Features, Plan, Positions, SampleIndex
+from eventzoo.asynchronous.materialise import PLANNED
+from eventzoo.asynchronous.plan import Features, Plan
 from eventzoo.errors import EventZooError
 
 if TYPE_CHECKING:
     from eventzoo.model import EventModel
-
-_PLANNED = (Features, EdgeIndex, EdgeOffsets, Positions, SampleIndex)
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ def _value(
     inputs = [values[given] for given in node.all_input_nodes]
     layer: Any = graph.get_submodule(str(node.target)) if node.op == "call_module" else node.target
     if node.op == "call_method":
-        layer = getattr(torch.Tensor, str(node.target), None) if inputs and isinstance(inputs[0], _PLANNED) else layer
+        layer = getattr(torch.Tensor, str(node.target), None) if inputs and isinstance(inputs[0], PLANNED) else layer
     if layer in (getattr, operator.getitem) and not isinstance(inputs[0], Features):
         try:
             return layer(*args, **kwargs)  # a part of a batch, or of what a layer returned
