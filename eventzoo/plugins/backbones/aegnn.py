@@ -39,6 +39,9 @@ class AEGNN(Backbone):
             of its voxel. With `centre`, an event moves no coarse node, so the edges to and from it stay what they are, and
             inference event by event takes a quarter of the operations.
 
+    Raises:
+        EventZooError: A setting is out of its range.
+
     Shapes:
         input: A batch of event graphs with x `[N, in_channels]`, pos `[N, 3]`, edge_index `[2, E]`, edge_attr `[E, 3]`.
         output: `[B, channels[6], out_size height, out_size width]`.
@@ -61,8 +64,10 @@ class AEGNN(Backbone):
         coarse_positions: Positions = "mean",
     ) -> None:
         super().__init__()
-        if len(channels) != 7 or channels[1] != channels[3] or channels[4] != channels[6]:
-            raise EventZooError(f"AEGNN: channels are seven, the second equal to the fourth and the fifth to the seventh, not {channels}")
+        if len(channels) != 7 or min(channels) < 1 or channels[1] != channels[3] or channels[4] != channels[6]:
+            raise EventZooError(
+                f"AEGNN: channels are seven, at least 1, the second equal to the fourth and the fifth to the seventh, not {channels}"
+            )
         if kernel_size < 2 or dim not in (2, 3):
             raise EventZooError(f"AEGNN: kernel_size is at least 2 and dim is 2 or 3, not {kernel_size} and {dim}")
         if coarse_positions not in get_args(Positions):
