@@ -1,5 +1,9 @@
+import itertools
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import eventzoo
 from eventzoo.data.datamodule import EpochSampler, EventDataModule
@@ -78,6 +82,40 @@ def test_sampler():
     assert {epoch for epoch, _ in drawn} == {7}
     assert sorted(index for _, index in drawn) == list(range(100))
     assert len(sampler) == 100
+
+
+def batches(size, batch_size, shuffle, epoch, rank=0, processes=1):
+    """Indices of a process's batches, checked to be as many as the sampler says, and of the right epoch."""
+    sampler = EpochSampler(size, 3, shuffle, rank, processes)
+    sampler.set_epoch(epoch)
+    drawn = list(sampler)
+    assert len(drawn) == len(sampler)
+    assert {given for given, _ in drawn} == {epoch if shuffle else 0}
+    return [[index for _, index in drawn[at : at + batch_size]] for at in range(0, len(drawn), batch_size)]
+
+
+@given(processes=st.integers(2, 5), size=st.integers(5, 60), batch_size=st.integers(1, 7), epoch=st.integers(0, 3))
+def test_processes_train_together_on_what_one_process_trains_on(processes, size, batch_size, epoch):
+    one = batches(size, batch_size * processes, shuffle=True, epoch=epoch)
+    each = [batches(size, batch_size, shuffle=True, epoch=epoch, rank=rank, processes=processes) for rank in range(processes)]
+    assert len({tuple(map(len, own)) for own in each}) == 1
+    together = [sorted(itertools.chain.from_iterable(step)) for step in zip(*each, strict=True)]
+    complete = size // (batch_size * processes)
+    assert together[:complete] == [sorted(batch) for batch in one[:complete]]
+    repeated = sum(map(len, together)) - size
+    assert 0 <= repeated < processes
+    assert {index for step in together for index in step} == set(range(size))
+
+
+@given(processes=st.integers(1, 5), size=st.integers(5, 60), batch_size=st.integers(1, 7), epoch=st.integers(0, 3))
+def test_processes_evaluate_each_sample_once(processes, size, batch_size, epoch):
+    each = [batches(size, batch_size, shuffle=False, epoch=epoch, rank=rank, processes=processes) for rank in range(processes)]
+    assert sorted(index for own in each for batch in own for index in batch) == list(range(size))
+
+
+def test_more_processes_than_samples_are_refused():
+    with pytest.raises(EventZooError, match=r"2 samples cannot be shared by 3 processes; set trainer\.devices to at most 2"):
+        EpochSampler(2, 0, shuffle=False, rank=0, processes=3)
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 0}, {"num_workers": -1}, {"seed": -1}])

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, DistributedSampler
 
 from eventzoo.data.dataset import EventDataset
 from eventzoo.data.pipeline import Pipeline
@@ -23,7 +23,8 @@ class EventDataModule(LightningDataModule):
     """Loads a dataset, transforms its samples and represents them.
 
     A sample's transforms draw from a generator that is seeded by `(seed, epoch, key)`, and the order of training samples
-    from `(seed, epoch)`: what the network sees depends neither on the number of workers nor on a restart.
+    from `(seed, epoch)`: what the network sees depends neither on the number of workers nor on a restart. Several processes
+    share each epoch so that together they see in a step what one process with a batch of that many times the size sees.
 
     Args:
         dataset: The dataset, at any split; the other splits are made from it.
@@ -31,7 +32,7 @@ class EventDataModule(LightningDataModule):
         train_transforms: Transforms of training samples, in this order.
         eval_transforms: Transforms of validation and test samples; they become part of the saved model.
         mix: Mixes training samples with each other, after their transforms.
-        batch_size: Samples a step.
+        batch_size: Samples a step, in each process.
         num_workers: Processes that prepare samples; 0 prepares them in the training process.
         seed: Seed of the order and of the transforms.
         realisations: Training epoch e draws its chances as epoch `e % realisations`, so that a prepared store can keep every outcome;
@@ -113,10 +114,11 @@ class EventDataModule(LightningDataModule):
 
     def _loader(self, pipeline: Pipeline, shuffle: bool) -> DataLoader[Any]:
         pipeline.store = find_store(self.store, pipeline)
+        rank, processes = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
         return _LazyLoader(
             pipeline,
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(pipeline), self.seed, shuffle),
+            sampler=EpochSampler(len(pipeline), self.seed, shuffle, rank, processes),
             num_workers=self.num_workers,
             collate_fn=pipeline.collate,
             persistent_workers=self.num_workers > 0,
@@ -130,28 +132,35 @@ class _LazyLoader(DataLoader[Any]):
         yield from super().__iter__()
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Yields `(epoch, index)`, so that workers know the epoch whose chances they draw.
+class EpochSampler(DistributedSampler[tuple[int, int]]):
+    """Yields `(epoch, index)` of one process's share, so that workers know the epoch whose chances they draw.
+
+    Of each epoch's order, process r of P takes every P-th sample from the r-th on: the k-th batches of all processes are together
+    the k-th batch of one process with P times the batch size. It is a `DistributedSampler` for the Trainer to leave it as it is.
 
     Args:
         size: Number of samples.
         seed: Seed of the order.
-        shuffle: Whether each epoch has an order of its own; without, the epoch is always 0.
+        shuffle: Whether each epoch has an order of its own, shared out in equal parts, for which up to P - 1 samples are drawn
+            twice; without, the epoch is always 0 and each sample is drawn once, by whichever process.
+        rank: Which process this is.
+        processes: How many there are.
+
+    Raises:
+        EventZooError: A process would have no sample.
     """
 
-    def __init__(self, size: int, seed: int, shuffle: bool) -> None:
-        self.size, self.seed, self.shuffle = size, seed, shuffle
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer before each epoch."""
-        self.epoch = epoch
+    def __init__(self, size: int, seed: int, shuffle: bool, rank: int = 0, processes: int = 1) -> None:
+        super().__init__(range(size), processes, rank, shuffle, seed)  # type: ignore[arg-type]  # only its length counts
+        if processes > 1 and size < processes:
+            raise EventZooError(f"{size} samples cannot be shared by {processes} processes; set trainer.devices to at most {max(size, 1)}")
+        self.size = size
 
     def __len__(self) -> int:
-        return self.size
+        return self.num_samples if self.shuffle else len(range(self.rank, self.size, self.num_replicas))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         if not self.shuffle:
-            return ((0, index) for index in range(self.size))
+            return ((0, index) for index in range(self.rank, self.size, self.num_replicas))
         epoch, order = self.epoch, np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
-        return ((epoch, int(index)) for index in order)
+        return ((epoch, int(index)) for index in np.resize(order, self.total_size)[self.rank :: self.num_replicas])
