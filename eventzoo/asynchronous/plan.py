@@ -65,17 +65,15 @@ class Domain:
 
 
 @dataclass(eq=False)
-class Graph:
-    """How the sites of a domain are joined.
+class Neighbourhood:
+    """Whose rows the row of a site depends on.
 
     Attributes:
         domain: The domain.
-        state: State of the graph.
-        edges: State of type `Edges`, where the edges into a site are listed.
-        incoming: Compiled `(state, edges, sites, slot) -> count`: lists the edges into a site.
+        state: State of what joins the sites.
+        edges: State of type `Edges`, where the edges into a site are counted, and listed where its layers need that.
+        incoming: Compiled `(state, edges, sites, slot) -> count`: counts the edges into a site, and lists them.
         add_readers: Compiled `(state, sites, slots, count)`: puts the targets of all edges out of these sites on the worklist.
-        positions: Where sites are, from the state's value and their slots: float32 `[N, dimensions]`.
-        dimensions: Dimensions of the offsets.
     """
 
     domain: Domain
@@ -83,6 +81,17 @@ class Graph:
     edges: State
     incoming: Compiled
     add_readers: Compiled
+
+
+@dataclass(eq=False)
+class Graph(Neighbourhood):
+    """How the sites of a domain are joined, with all edges into a site listed.
+
+    Attributes:
+        positions: Where sites are, from the state's value and their slots: float32 `[N, dimensions]`.
+        dimensions: Dimensions of the offsets.
+    """
+
     positions: Callable[[Any, NDArray[np.int64]], NDArray[np.float32]]
     dimensions: int
 
@@ -173,14 +182,14 @@ class Step:
     Attributes:
         name: The layer.
         domain: The sites that it computes.
-        graph: The graph whose edges it reads, if any.
+        graph: What the edges that it reads belong to, if any.
         cost: What it costs.
         counter: The step that counts the sites, edges and units of work that were computed.
     """
 
     name: str
     domain: Domain
-    graph: Graph | None
+    graph: Neighbourhood | None
     cost: Cost
     counter: int
 
@@ -200,7 +209,7 @@ class RowLoop:
     step: int
     output: Features
     inputs: list[Features]
-    graph: Graph | None
+    graph: Neighbourhood | None
     reads_degrees: bool
     calls: list[Call]
 
@@ -323,7 +332,7 @@ class Plan:
         weights: Sequence[State],
         x: Features,
         channels: int,
-        graph: Graph | None = None,
+        graph: Neighbourhood | None = None,
         reads_degrees: bool = False,
         cost: Cost | None = None,
     ) -> Features:
@@ -336,7 +345,7 @@ class Plan:
             weights: What the function needs besides.
             x: The layer's input.
             channels: Features of a site that it makes.
-            graph: The graph whose edges it reads.
+            graph: The graph, or other neighbourhood, whose edges it reads.
             reads_degrees: Whether a row depends on how many edges lead into the neighbours.
             cost: What it costs.
         """
@@ -394,7 +403,7 @@ class Plan:
         step = self._step(domain, None, cost or Cost())
         self.body.append(Plain(step, Call(function, [state.name for state in arguments])))
 
-    def _step(self, domain: Domain, graph: Graph | None, cost: Cost, counter: int | None = None) -> int:
+    def _step(self, domain: Domain, graph: Neighbourhood | None, cost: Cost, counter: int | None = None) -> int:
         number = len(self.steps)
         self.steps.append(Step(self.layer, domain, graph, cost, number if counter is None else counter))
         return number
