@@ -78,7 +78,7 @@ def network() -> None:
     for name, child in list(plain.named_children()):
         if isinstance(child, SplineConv):
             setattr(plain, name, EdgeByEdge(child))
-    head, labels = ClassificationHead(ours, 2), torch.arange(4) % 2
+    head, labels = ClassificationHead().connect(ours, 2), torch.arange(4) % 2
 
     def evaluate(backbone: torch.nn.Module) -> Tensor:
         backbone.eval()

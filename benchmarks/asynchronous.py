@@ -46,7 +46,7 @@ def aegnn(causal: bool, positions: str) -> EventModel:
         norm.running_mean.normal_(0, 0.1)
         norm.running_var.uniform_(0.5, 1.5)
     graph = eventzoo.representations.EventGraph(radius=3.0, max_neighbors=32, causal=causal)
-    return EventModel(graph, backbone, ClassificationHead(backbone, 2), ["background", "car"], SENSOR)
+    return EventModel(graph, backbone, ClassificationHead().connect(backbone, 2), ["background", "car"], SENSOR)
 
 
 class Contender:
@@ -384,7 +384,7 @@ def trained() -> None:
     stream.reset()
     answers, worst = stream.push_each(events), 0.0
     for last in np.linspace(1, len(events), 40).astype(int):
-        expected = model.logits(events[:last])
+        expected = model.output(events[:last])
         worst = max(worst, float(np.abs(answers[last - 1] - expected).max() / np.abs(expected).max()))
     print(f"\n{len(events):,} events, unlimited neighbours; largest relative difference of 40 answers: {worst:.1e}")
 

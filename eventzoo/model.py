@@ -5,9 +5,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 import torch
@@ -18,43 +17,19 @@ from torch import nn
 
 import eventzoo
 from eventzoo.asynchronous import AsyncModel, Window, make_asynchronous
-from eventzoo.data.dataset import Sample
+from eventzoo.data.dataset import Sample, TaskName
 from eventzoo.data.representation import Representation
 from eventzoo.data.transforms import EventTransform, apply
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.nn.backbone import Backbone
 from eventzoo.specs import build, spec_of
-from eventzoo.tasks.heads import ClassificationHead
+from eventzoo.tasks.heads import Head
+from eventzoo.tasks.results import Result
 
-FORMAT = 1
+FORMAT = 2  # 1, which was never released, had no head
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-_KEYS = {"format", "eventzoo", "task", "classes", "sensor_size", "representation", "transforms", "backbone"}
-
-
-@dataclass(frozen=True)
-class ClassificationResult:
-    """What a classifier says of a recording.
-
-    Attributes:
-        class_id: Index of the most probable class.
-        label: Its name.
-        logits: float32 `[classes]`.
-    """
-
-    class_id: int
-    label: str
-    logits: NDArray[np.float32]
-
-    @property
-    def probabilities(self) -> NDArray[np.float32]:
-        """Softmax of the logits, float32 `[classes]`, summing to one. Computed when asked for, as not every event's is."""
-        relative = np.exp(self.logits - self.logits.max())  # at most 1, however large the logits
-        shares: NDArray[np.float32] = relative / relative.sum()
-        return shares
-
-    def __str__(self) -> str:
-        return f"{self.label} ({self.probabilities[self.class_id]:.1%})"
+_KEYS = {"format", "eventzoo", "task", "classes", "sensor_size", "representation", "transforms", "backbone", "head"}
 
 
 class EventModel(nn.Module):
@@ -63,7 +38,7 @@ class EventModel(nn.Module):
     Args:
         representation: What the backbone is given.
         backbone: What computes the features.
-        head: What computes the answer from them.
+        head: What computes the answer from them, connected to the backbone.
         classes: Names of the classes.
         sensor_size: `(width, height)` in pixels of the recordings that it was trained on.
         transforms: Transforms of a recording before it is represented; they must not depend on chance.
@@ -73,7 +48,7 @@ class EventModel(nn.Module):
         self,
         representation: Representation[Any],
         backbone: Backbone,
-        head: ClassificationHead,
+        head: Head,
         classes: Sequence[str],
         sensor_size: tuple[int, int],
         transforms: Sequence[EventTransform] = (),
@@ -84,8 +59,8 @@ class EventModel(nn.Module):
         self.classes, self.sensor_size = tuple(classes), (int(sensor_size[0]), int(sensor_size[1]))
         self.eval()
 
-    def predict(self, events: Events) -> ClassificationResult:
-        """What the model says of one recording, of any number of events.
+    def predict(self, events: Events) -> Result:
+        """What the model says of one recording, of any number of events: a `ClassificationResult`, or `Detections`.
 
         Raises:
             EventZooError: The recording is of a larger sensor than the model's, or is no `Events`.
@@ -98,23 +73,22 @@ class EventModel(nn.Module):
             raise EventZooError(f"the model is made for a {width}×{height} sensor, the recording has {given}; crop or scale it first")
         events = Events(events.x, events.y, events.t, events.p, self.sensor_size, trusted=True)
         sample = apply(self.transforms, Sample(events, -1, "predict"), np.random.default_rng(0))
-        return self.result(self.logits(sample.events))
+        return self.result(self.output(sample.events))
 
     @torch.inference_mode()
-    def logits(self, events: Events) -> NDArray[np.float32]:
-        """What the head returns for one recording as it is, without the model's transforms: float32 `[classes]`."""
+    def output(self, events: Events) -> NDArray[np.float32]:
+        """What the head returns for one recording as it is, without the model's transforms: float32, in classification `[classes]`."""
         device = next(self.parameters()).device
         batch = self.representation.collate([self.representation(events)]).to(device)
         was_training = self.training
         self.eval()
-        logits: NDArray[np.float32] = self.head(self.backbone(batch))[0].float().cpu().numpy()
+        output: NDArray[np.float32] = self.head(self.backbone(batch))[0].float().cpu().numpy()
         self.train(was_training)
-        return logits
+        return output
 
-    def result(self, logits: NDArray[np.float32]) -> ClassificationResult:
-        """What logits, float32 `[classes]`, say in the model's words. The array is kept, not copied."""
-        class_id = int(logits.argmax())
-        return ClassificationResult(class_id, self.classes[class_id], logits)
+    def result(self, output: NDArray[np.float32]) -> Result:
+        """What the head's output for one recording says, in the model's words. The array is kept, not copied."""
+        return self.head.result(output, self.classes)
 
     def asynchronous(self, window: Window | None = None, strict: bool = False) -> AsyncModel:
         """The asynchronous form of the model: takes events as they come, and answers after each. See `eventzoo.make_asynchronous`.
@@ -140,12 +114,13 @@ class EventModel(nn.Module):
         config = {
             "format": FORMAT,
             "eventzoo": eventzoo.__version__,
-            "task": "classification",
+            "task": self.head.task,
             "classes": list(self.classes),
             "sensor_size": list(self.sensor_size),
             "representation": spec_of(self.representation),
             "transforms": [spec_of(transform) for transform in self.transforms],
             "backbone": spec_of(self.backbone),
+            "head": spec_of(self.head),
         }
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -171,11 +146,13 @@ class EventModel(nn.Module):
         config = _read_config(folder)
         where = str(folder / CONFIG)
         backbone = build(config["backbone"], Backbone, f"{where}: backbone")
-        head = ClassificationHead(backbone, len(config["classes"]))
+        head = build(config["head"], Head, f"{where}: head").connect(backbone, len(config["classes"]))
         representation = build(config["representation"], Representation, f"{where}: representation")
         transforms = [build(spec, EventTransform, f"{where}: transforms") for spec in config["transforms"]]
         width, height = config["sensor_size"]
         model = cls(representation, backbone, head, config["classes"], (width, height), transforms)
+        if head.task != config["task"]:
+            raise EventZooError(f"{where}: task is {config['task']}, but {type(head).__name__} is a head for {head.task}")
         try:
             model.load_state_dict(load_file(folder / WEIGHTS))
         except (OSError, SafetensorError, RuntimeError) as error:
@@ -196,9 +173,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise EventZooError(f"{path} is not the config of a saved model: it names no format")
     if config["format"] > FORMAT:
         raise EventZooError(f"{path} is of format {config['format']}, written by eventzoo {config.get('eventzoo')}; upgrade eventzoo")
-    kinds = {"classes": list, "sensor_size": list, "representation": dict, "transforms": list, "backbone": dict}
+    if config["format"] < FORMAT:
+        raise EventZooError(f"{path} is of format {config['format']}, of a development version; save the model anew")
+    kinds = {"classes": list, "sensor_size": list, "representation": dict, "transforms": list, "backbone": dict, "head": dict}
     wrong = {*_KEYS ^ set(config), *(key for key, kind in kinds.items() if not isinstance(config.get(key), kind))}
-    if config.get("task") != "classification":
+    if config.get("task") not in get_args(TaskName):
         wrong.add("task")
     if "sensor_size" not in wrong and [type(side) for side in config["sensor_size"]] != [int, int]:
         wrong.add("sensor_size")

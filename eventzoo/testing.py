@@ -28,7 +28,7 @@ PUSHED = (1, 2, 7, 1000)
 COMPARED = 100
 """About as many pushes are followed by a comparison, so that a long recording does not take a synchronous forward for each."""
 
-Logits = NDArray[np.float32]
+Output = NDArray[np.float32]
 
 
 def check_async_converter(
@@ -50,8 +50,8 @@ def check_async_converter(
         events: A recording of its sensor; a few hundred events, near enough to be neighbours.
         windows: The windows; by default all events, and a fifth of the recording by count and by time, so that they turn over
             several times, both also with `history` where the graph is causal.
-        tolerance: Largest difference, as a share of the largest output of the synchronous model. Where the margin of the most
-            probable class is greater, that class must be the same, too.
+        tolerance: Largest difference between the heads' outputs, as a share of the largest of the synchronous model. In
+            classification, where the margin of the most probable class is greater, that class must be the same, too.
         seed: Of the mix of pushes.
 
     Raises:
@@ -66,19 +66,22 @@ def check_async_converter(
     _check_refusals(model, events, windows[0])
 
 
-def synchronous_output(model: EventModel, events: Events, window: Window, now: int | None = None) -> Logits:
-    """What a model that was made asynchronous must answer after these events, by its synchronous form alone.
+def synchronous_output(model: EventModel, events: Events, window: Window, now: int | None = None) -> Output:
+    """What the head of a model that was made asynchronous must return after these events, by its synchronous form alone.
 
     Args:
         model: The model; its transforms must be such as can be done on a stream.
         events: All events since the beginning of the stream.
         window: The events that count.
         now: The time that `advance` was told last, in microseconds; None for that of the last event.
+
+    Returns:
+        The head's output, float32, as `EventModel.output` gives it; `model.result` reads the answer from it.
     """
     for transform in model.transforms:
         events = transform.on_stream(events, 0)
     inside = _inside(events, window, now)
-    return _output_with_history(model, events, window, inside) if window.history else model.logits(events[inside])
+    return _output_with_history(model, events, window, inside) if window.history else model.output(events[inside])
 
 
 def _default_windows(model: EventModel, events: Events) -> list[Window]:
@@ -91,37 +94,42 @@ def _default_windows(model: EventModel, events: Events) -> list[Window]:
 
 def _check_answers(model: EventModel, events: Events, window: Window, tolerance: float, seed: int) -> None:
     """Compare with the synchronous model while a recording is pushed."""
-
-    def compare(found: Logits, count: int, now: int | None, when: str) -> None:
-        _assert_close(found, synchronous_output(model, events[:count], window, now), tolerance, f"{window}, {when}")
-
     stream = model.asynchronous(window, strict=True)
-    compare(stream.output().logits, 0, None, "before the first event")
+
+    def compare(count: int, now: int | None, when: str) -> None:
+        expected, where = synchronous_output(model, events[:count], window, now), f"{window}, {when}"
+        _assert_close(stream.head_output(), expected, tolerance, where, names_a_class=model.head.task == "classification")
+
+    compare(0, None, "before the first event")
     ends = list(_mixed_pushes(len(events), seed))
     each = -(-len(ends) // COMPARED)
     count = 0
     for number, end in enumerate(ends):
-        found = stream.push(events[count:end]).logits
+        stream.push(events[count:end])
         if number % each == 0 or end == len(events):
-            compare(found, end, None, f"after event {end:,} of {len(events):,}, in a push of {end - count:,}")
+            compare(end, None, f"after event {end:,} of {len(events):,}, in a push of {end - count:,}")
         count = end
-    _assert_close(stream.push(events[:0]).logits, found, 0, f"{window}, after a push of no events")
+    found = stream.head_output()
+    stream.push(events[:0])
+    _assert_same(stream.head_output(), found, f"{window}, after a push of no events")
     if len(events) and window.microseconds is not None:
         now = int(events.t[-1]) + window.microseconds
-        compare(stream.advance(now - 1).logits, count, now - 1, "after time went by, one microsecond before the last event leaves")
-        compare(stream.advance(now).logits, count, now, "after all events left")
+        stream.advance(now - 1)
+        compare(count, now - 1, "after time went by, one microsecond before the last event leaves")
+        stream.advance(now)
+        compare(count, now, "after all events left")
 
 
 def _check_pushes(model: EventModel, events: Events, window: Window) -> None:
     """The state must be the same however the events were pushed, and after `reset`."""
     stream = model.asynchronous(window, strict=True)
-    nothing, expected = stream.output().logits, stream.push(events).logits
+    nothing, expected = stream.head_output(), _pushed(stream, events)
     stream.reset()
-    _assert_same(stream.output().logits, nothing, f"{window}, after reset and in a new model")
+    _assert_same(stream.head_output(), nothing, f"{window}, after reset and in a new model")
     outputs = stream.push_each(events)
-    _assert_same(stream.output().logits, expected, f"{window}, {len(events):,} events pushed by push_each and at once")
+    _assert_same(stream.head_output(), expected, f"{window}, {len(events):,} events pushed by push_each and at once")
     stream.reset()
-    singly = np.stack([stream.push(events[i : i + 1]).logits for i in range(len(events))])
+    singly = np.stack([_pushed(stream, events[i : i + 1]) for i in range(len(events))])
     _assert_same(singly[-1], expected, f"{window}, {len(events):,} events pushed singly and at once")
     if not model.transforms:  # push_each has no output for events that a transform drops
         different = np.flatnonzero((outputs != singly).any(axis=tuple(range(1, singly.ndim))))
@@ -136,10 +144,16 @@ def _check_saved_state(model: EventModel, events: Events, window: Window) -> Non
     stream.push(events[:middle])
     restored.push(events[:1])  # something to overwrite
     restored.load_state_dict(stream.state_dict())
-    _assert_same(restored.output().logits, stream.output().logits, f"{window}, a state restored after event {middle:,}")
+    _assert_same(restored.head_output(), stream.head_output(), f"{window}, a state restored after event {middle:,}")
     for first in range(middle, len(events), PUSHED[2]):
         part = events[first : first + PUSHED[2]]
-        _assert_same(restored.push(part).logits, stream.push(part).logits, f"{window}, restored after event {middle:,}, from {first:,}")
+        _assert_same(_pushed(restored, part), _pushed(stream, part), f"{window}, restored after event {middle:,}, from {first:,}")
+
+
+def _pushed(stream: AsyncModel, events: Events) -> Output:
+    """What the head returns after a push."""
+    stream.push(events)
+    return stream.head_output()
 
 
 def _check_refusals(model: EventModel, events: Events, window: Window) -> None:
@@ -175,7 +189,7 @@ def _inside(events: Events, window: Window, now: int | None) -> NDArray[np.bool_
 
 
 @torch.inference_mode()
-def _output_with_history(model: EventModel, events: Events, window: Window, inside: NDArray[np.bool_]) -> Logits:
+def _output_with_history(model: EventModel, events: Events, window: Window, inside: NDArray[np.bool_]) -> Output:
     """The whole stream's features where edges join events that were in the window together, pooled over the window's events."""
     graph = model.representation.collate([model.representation(events)])
     source, target = graph.edge_index.numpy()
@@ -189,7 +203,7 @@ def _output_with_history(model: EventModel, events: Events, window: Window, insi
     narrow = _narrowing(graph.pos, torch.from_numpy(inside))
     hooks = [pool.register_forward_pre_hook(narrow, with_kwargs=True) for pool in pools]
     try:
-        output: Logits = model.head(model.backbone(graph))[0].numpy()
+        output: Output = model.head(model.backbone(graph))[0].numpy()
     finally:
         for hook in hooks:
             hook.remove()
@@ -212,18 +226,18 @@ def _narrowing(positions: torch.Tensor, inside: torch.Tensor) -> Callable[..., t
     return narrow
 
 
-def _assert_close(found: Logits, expected: Logits, tolerance: float, where: str) -> None:
-    """The outputs are equal to a share of the largest, and so is the most probable class where that decides it."""
+def _assert_close(found: Output, expected: Output, tolerance: float, where: str, names_a_class: bool) -> None:
+    """The outputs are equal to a share of the largest, and so is the most probable class, if they name one, where that decides it."""
     difference, bound = float(np.abs(found - expected).max()), tolerance * float(np.abs(expected).max())
     ranked = np.sort(expected, axis=None)
-    decided = expected.size > 1 and ranked[-1] - ranked[-2] > bound
+    decided = names_a_class and expected.size > 1 and ranked[-1] - ranked[-2] > bound
     if not difference <= bound or (decided and found.argmax() != expected.argmax()):  # a NaN is not at most anything
         raise AssertionError(
             f"{where}: the asynchronous output {found} differs from {expected} by {difference:.3g}, where {bound:.3g} is allowed"
         )
 
 
-def _assert_same(found: Logits, expected: Logits, where: str) -> None:
+def _assert_same(found: Output, expected: Output, where: str) -> None:
     """The outputs are equal bit by bit."""
     if not np.array_equal(found, expected):
         raise AssertionError(

@@ -55,3 +55,17 @@ def command_line(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         main([str(arg) for arg in args])
 
     return run
+
+
+@pytest.fixture(scope="session")
+def scalars() -> Callable[[Path], dict[str, dict[int, float]]]:
+    """Reads what a training logged for TensorBoard: the value at each step, of each scalar by name."""
+
+    def read(folder: Path) -> dict[str, dict[int, float]]:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        log = EventAccumulator(str(folder))
+        log.Reload()
+        return {name: {scalar.step: scalar.value for scalar in log.Scalars(name)} for name in log.Tags()["scalars"]}
+
+    return read

@@ -29,7 +29,7 @@ def run(folder, *args):
 
 def test_every_block_runs_in_turn(tmp_path):
     backbone = eventzoo.backbones.AEGNN(sensor_size=(64, 64), channels=(4, 8, 8, 8, 8, 8, 8))
-    model = EventModel(eventzoo.representations.EventGraph(), backbone, ClassificationHead(backbone, 5), list("abcde"), (64, 64))
+    model = EventModel(eventzoo.representations.EventGraph(), backbone, ClassificationHead().connect(backbone, 5), list("abcde"), (64, 64))
     model.save(tmp_path / "runs" / "aegnn_shapes" / "version_0" / "model")
     rng = np.random.default_rng(0)
     eventzoo.write(

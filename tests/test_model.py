@@ -21,7 +21,7 @@ def model():
         norm.running_mean.normal_()
         norm.running_var.uniform_(0.5, 2)
     representation = eventzoo.representations.EventGraph(radius=4.0, time_scale=5e-5, causal=True)
-    head = ClassificationHead(backbone, 3, dropout=0.5)
+    head = ClassificationHead(dropout=0.5).connect(backbone, 3)
     return EventModel(representation, backbone, head, ("a", "b", "c"), (34, 34), [EvenSubsample(150)])
 
 
@@ -110,7 +110,9 @@ def change(folder, **entries):
         (lambda folder: (folder / "config.json").write_text("{"), "config.json cannot be read"),
         (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe"), "config.json cannot be read"),
         (lambda folder: (folder / "config.json").write_text("[]"), "names no format"),
-        (lambda folder: change(folder, format=2, eventzoo="9.1"), "is of format 2, written by eventzoo 9.1; upgrade eventzoo"),
+        (lambda folder: change(folder, format=1), "is of format 1, of a development version"),
+        (lambda folder: change(folder, task="detection"), "task is detection, but ClassificationHead is a head for classification"),
+        (lambda folder: change(folder, format=3, eventzoo="9.1"), "is of format 3, written by eventzoo 9.1; upgrade eventzoo"),
         (lambda folder: change(folder, extra=1), "is damaged; look at: extra"),
         (lambda folder: change(folder, classes="abc"), "is damaged; look at: classes"),
         (lambda folder: change(folder, classes=[]), "is damaged"),

@@ -32,7 +32,7 @@ def saved(folder, causal=True, transforms=()):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
     graph = EventGraph(max_neighbors=8, causal=causal)
-    model = EventModel(graph, backbone, ClassificationHead(backbone, 3), ["cat", "dog", "car"], SIZE, transforms)
+    model = EventModel(graph, backbone, ClassificationHead().connect(backbone, 3), ["cat", "dog", "car"], SIZE, transforms)
     return f"local-dir:{model.save(folder)}"
 
 

@@ -65,7 +65,8 @@ def test_a_model_of_a_package_that_is_not_installed_says_so(tmp_path):
             "from eventzoo.model import EventModel\n"
             "from eventzoo.tasks.heads import ClassificationHead\n"
             "net = tiny_events.TinyNet()\n"
-            "EventModel(eventzoo.representations.Histogram(), net, ClassificationHead(net, 2), ['a', 'b'], (16, 8)).save('saved')",
+            "head = ClassificationHead().connect(net, 2)\n"
+            "EventModel(eventzoo.representations.Histogram(), net, head, ['a', 'b'], (16, 8)).save('saved')",
         ],
         tmp_path,
     )

@@ -19,7 +19,8 @@ from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 
 if TYPE_CHECKING:
-    from eventzoo.model import ClassificationResult, EventModel
+    from eventzoo.model import EventModel
+    from eventzoo.tasks.results import Result
 
 
 def make_asynchronous(model: "EventModel", window: Window | None = None, strict: bool = False) -> "AsyncModel":
@@ -78,8 +79,11 @@ class AsyncModel:
             )
         self._begin()
 
-    def push(self, events: Events) -> "ClassificationResult":
-        """Take the next events of the stream, one or many; the model's answer after the last.
+    def push(self, events: Events) -> "Result":
+        """Take the next events of the stream, one or many.
+
+        Returns:
+            The model's answer after the last of them: a `ClassificationResult`, or `Detections`.
 
         Raises:
             EventZooError: They are of a larger sensor than the model's, or earlier than what came before; none of them is taken.
@@ -96,7 +100,8 @@ class AsyncModel:
         """Take the next events of the stream one by one.
 
         Returns:
-            The head's output after each event that the model's transforms leave, float32 `[N, classes]`.
+            The head's output after each event that the model's transforms leave, float32 `[N, …]`: in classification logits
+            `[N, classes]`, in detection what the head's class says, which `model.result` turns into boxes.
 
         Raises:
             EventZooError: As `push`.
@@ -107,7 +112,7 @@ class AsyncModel:
         self._note(events, start)
         return outputs
 
-    def advance(self, now: int) -> "ClassificationResult":
+    def advance(self, now: int) -> "Result":
         """Let time pass without events, to `now` in microseconds: what is too old for the window leaves it.
 
         Raises:
@@ -119,9 +124,13 @@ class AsyncModel:
         self._engine.advance(now)
         return self.output()
 
-    def output(self) -> "ClassificationResult":
+    def output(self) -> "Result":
         """The model's answer for the window as it is."""
-        return self.model.result(self._engine.output())
+        return self.model.result(self.head_output())
+
+    def head_output(self) -> NDArray[np.float32]:
+        """What the head returns for the window as it is, and the answer is read from: float32, as `EventModel.output` gives it."""
+        return self._engine.output()
 
     def reset(self) -> None:
         """Forget all events, and all that was counted: a new stream begins."""
@@ -148,7 +157,7 @@ class AsyncModel:
         pushed = max(self.num_events, 1)
         return [LayerFlops(name, done / pushed, dense, sites / pushed, there) for name, done, dense, sites, there in self._engine.work()]
 
-    def synchronous(self) -> "ClassificationResult":
+    def synchronous(self) -> "Result":
         """The answer of the synchronous model on the events in the window: what `output` gives but for rounding.
 
         Raises:
@@ -157,7 +166,7 @@ class AsyncModel:
         if self.window.history:
             raise EventZooError("with final features the answer depends on events that left the window")
         if self._streamed:
-            return self.model.result(self.model.logits(self.events))
+            return self.model.result(self.model.output(self.events))
         return self.model.predict(self.events)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:

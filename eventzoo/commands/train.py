@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 import yaml
 from lightning.pytorch import LightningModule, Trainer
@@ -28,6 +29,10 @@ from eventzoo.plots import draw_predictions
 from eventzoo.specs import refusal
 from eventzoo.tasks.callbacks import EpochLine, ExactResume, LastCheckpoint
 from eventzoo.tasks.classification import Classification
+from eventzoo.tasks.detection import Detection
+from eventzoo.tasks.heads import YOLOHead, YOLOXHead
+from eventzoo.tasks.results import ClassificationResult, Result
+from eventzoo.tasks.task import Task
 
 
 def run(args: list[str]) -> None:
@@ -41,7 +46,7 @@ def run(args: list[str]) -> None:
         warnings.filterwarnings("ignore", message=pattern)
     load_plugins()
     EventZooCLI(
-        Classification,
+        Task,
         EventDataModule,
         subclass_mode_model=True,
         auto_configure_optimizers=False,
@@ -66,7 +71,7 @@ _SILENCED = {
     r".*does not have many workers.*": "a matter of the recipe, which sets num_workers on purpose",
     r".*Checkpoint directory .* exists and is not empty.*": "a resumed training goes on in its own folder",
     r".*isinstance\(treespec, LeafSpec\).*": "lightning's own use of a name that torch deprecates",
-    r".*Attribute 'backbone' is an instance of `nn.Module`.*": "inside the command line, specifications are saved, not modules",
+    r".*Attribute '(backbone|head)' is an instance of `nn.Module`.*": "inside the command line, specifications are saved, not modules",
     r".*The number of training batches .* is smaller than the logging interval.*": "we log epochs",
     r".*LightningCLI's args parameter is intended to run from within Python.*": "main() takes args, as every main() here does",
 }
@@ -93,7 +98,7 @@ class EventZooCLI(LightningCLI):
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
         parser.link_arguments("data.in_channels", "model.init_args.backbone.init_args.in_channels", apply_on="instantiate")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({"checkpoint.monitor": "val/accuracy", "checkpoint.mode": "max"})
+        parser.set_defaults({"checkpoint.mode": "max"})
         parser.set_defaults({"checkpoint.filename": "best", "checkpoint.enable_version_counter": False})
 
     def before_instantiate_classes(self) -> None:
@@ -120,10 +125,14 @@ class EventZooCLI(LightningCLI):
             raise EventZooError(reason) from error
 
     def after_instantiate_classes(self) -> None:
-        """Make the checkpoints' folder absolute, by which a resumed training recognises its own, and keep every last epoch in it."""
+        """Choose the best epoch by the task's metric, and keep the last one too.
+
+        The checkpoints' folder is made absolute, by which a resumed training recognises its own.
+        """
         callback, folder = self.trainer.checkpoint_callback, self.trainer.log_dir
         if not isinstance(callback, ModelCheckpoint):
             return
+        callback.monitor = callback.monitor or self.model.monitor
         if callback.dirpath is None and folder is not None:
             callback.dirpath = os.path.realpath(os.path.join(folder, "checkpoints"))
         self.trainer.callbacks.append(LastCheckpoint(callback.dirpath))  # type: ignore[attr-defined]  # after the best's, whose state it keeps
@@ -162,18 +171,28 @@ class EventZooCLI(LightningCLI):
         print(f"picture: {picture}" if picture else "picture: install eventzoo[viz] to have predictions drawn")
 
     def predict(self, model: LightningModule, datamodule: EventDataModule, **kwargs: Any) -> None:
-        """Run the Trainer's predict and write one line a sample: its key, the label, the probability of each class."""
+        """Run the Trainer's predict and write what the model says: in classification a line a sample, in detection a line a box."""
         path = Path(self.trainer.log_dir or ".") / "predictions.csv"
         batches = self.trainer.predict(model, datamodule=datamodule, **kwargs) or []
-        classes = datamodule.dataset.classes
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(["key", "label", *classes])
-            for keys, probabilities in batches:
-                for key, row in zip(keys, probabilities.tolist(), strict=True):
-                    writer.writerow([key, classes[row.index(max(row))], *(f"{value:.6g}" for value in row)])
+            task = self.model.head.task
+            writer.writerow(
+                ["key", "label", *(datamodule.dataset.classes if task == "classification" else ("score", "x1", "y1", "x2", "y2"))]
+            )
+            for keys, results in batches:
+                for key, result in zip(keys, results, strict=True):
+                    writer.writerows(_rows(key, result))
         print(f"predictions: {path}")
+
+
+def _rows(key: str, result: Result) -> list[list[str]]:
+    """The lines of a sample in the file of predictions."""
+    if isinstance(result, ClassificationResult):
+        return [[key, result.label, *(f"{share:.6g}" for share in result.probabilities)]]
+    numbers = np.column_stack([result.scores, result.boxes])
+    return [[key, label, *(f"{number:.6g}" for number in row)] for label, row in zip(result.labels, numbers, strict=True)]
 
 
 def _free(path: Path) -> Path:
@@ -225,16 +244,19 @@ def _explained(message: str) -> str:
             return f"{key[1]}: there is no transform named {name[1]!r}.{hint} There are {', '.join(names)}"
     option = re.search(r"(?:Option '|unrecognized arguments: --)([\w.]+)", message)
     if option:
-        known = {argument: cls.__name__ for cls in _configurable() for argument in inspect.signature(cls).parameters}
-        close = difflib.get_close_matches(option[1].split(".")[-1], known, n=2, cutoff=0.7)
-        hints = " or ".join(f"{argument} (of {known[argument]})" for argument in close)
+        owners: dict[str, list[str]] = {}
+        for cls in _configurable():
+            for argument in inspect.signature(cls).parameters:
+                owners.setdefault(argument, []).append(cls.__name__)
+        close = difflib.get_close_matches(option[1].split(".")[-1], owners, n=2, cutoff=0.7)
+        hints = " or ".join(f"{argument} (of {', '.join(owners[argument])})" for argument in close)
         return f"{message.rstrip('.')}." + (f" Did you mean {hints}?" if hints else " `eventzoo info NAME` shows what a part takes.")
     return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message)
 
 
 def _configurable() -> list[type]:
     parts = [registry.get(group, name) for group in registry.GROUPS for name in registry.entries(group) if _usable(group, name)]
-    return [Trainer, EventDataModule, Classification, *parts]
+    return [Trainer, EventDataModule, Classification, Detection, YOLOHead, YOLOXHead, *parts]
 
 
 def _usable(group: str, name: str) -> bool:

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from lightning.pytorch import LightningDataModule
+from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
 from eventzoo.data.dataset import EventDataset
-from eventzoo.data.pipeline import Pipeline
+from eventzoo.data.pipeline import EventBatch, Pipeline
 from eventzoo.data.preparing import default_root, find_store, prepare
 from eventzoo.data.representation import Representation
 from eventzoo.data.transforms import EventMix, EventTransform
@@ -95,6 +97,12 @@ class EventDataModule(LightningDataModule):
                 result.raise_for_failures()
                 if result.built:
                     print(f"{stage}: prepared in {result.folder}")
+
+    def transfer_batch_to_device(self, batch: EventBatch, device: torch.device, dataloader_idx: int) -> EventBatch:
+        """Move what a network takes; boxes are arrays, and stay."""
+        inputs = super().transfer_batch_to_device(batch.inputs, device, dataloader_idx)
+        targets = batch.targets.to(device) if isinstance(batch.targets, Tensor) else batch.targets
+        return EventBatch(inputs, targets, batch.keys)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled anew each epoch."""

@@ -16,6 +16,7 @@ from eventzoo.events import Events
 from eventzoo.specs import Part
 
 Split = Literal["train", "val", "test"]
+TaskName = Literal["classification", "detection"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class EventDataset(Part, Dataset[Sample], ABC):
 
     sensor_size: ClassVar[tuple[int, int]]
     classes: ClassVar[tuple[str, ...]]
-    task: Literal["classification", "detection"] = "classification"
+    task: TaskName = "classification"
     split: Split
 
     @abstractmethod

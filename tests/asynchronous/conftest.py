@@ -43,6 +43,23 @@ def with_statistics(network):
     return network
 
 
+class Layers(ClassificationHead):
+    """A head of any layers, one after the other."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, features):
+        return self.layers(features)
+
+
+@pytest.fixture(scope="session")
+def head_of():
+    """Makes a head of any layers, as it is after training."""
+    return lambda *layers: Layers(*layers).eval()
+
+
 @pytest.fixture(scope="session")
 def one_convolution():
     """The least backbone's class."""
@@ -58,7 +75,7 @@ def classifier():
         backbone = with_statistics(backbone() if isinstance(backbone, type) else backbone)
         representation = representation or eventzoo.representations.EventGraph(causal=True)
         settings = {"sensor_size": backbone.sensor_size, **settings}
-        return EventModel(representation, backbone, ClassificationHead(backbone, 3), ["a", "b", "c"], **settings)
+        return EventModel(representation, backbone, ClassificationHead().connect(backbone, 3), ["a", "b", "c"], **settings)
 
     return made
 

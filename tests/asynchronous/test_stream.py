@@ -111,7 +111,7 @@ def test_the_window_is_what_the_synchronous_model_gets(aegnn, rough, window):
         assert stream.events == inside
         if not window.history:
             close(stream.output().logits, stream.synchronous().logits)
-            np.testing.assert_array_equal(stream.synchronous().logits, model.logits(inside))
+            np.testing.assert_array_equal(stream.synchronous().logits, model.output(inside))
 
 
 def test_answers_stay_as_they_were(aegnn, rough):
@@ -128,7 +128,7 @@ def test_answers_stay_as_they_were(aegnn, rough):
 @pytest.mark.parametrize("training", [True, False])
 def test_the_model_is_not_changed_and_does_not_change_it(aegnn, rough, training):
     model, events = aegnn(), rough(60, 6)
-    expected = model.logits(events)
+    expected = model.output(events)
     model.train(training)
     before = copy.deepcopy(model.state_dict())
     stream = model.asynchronous()
@@ -228,7 +228,7 @@ def test_more_events_than_there_was_room_for(aegnn, rough, causal, pushes):
     stream = model.asynchronous()
     for part in np.array_split(np.arange(len(events)), pushes):
         found = stream.push(events[part]).logits
-        close(found, model.logits(events[: part[-1] + 1]))
+        close(found, model.output(events[: part[-1] + 1]))
 
 
 @pytest.mark.parametrize("window", [Window(), Window(events=300), Window(microseconds=300), Window(events=300, history=True)], ids=str)

@@ -25,10 +25,10 @@ def test_it_passes(aegnn, rough):
     check_async_converter(aegnn(causal=False), rough(60))
 
 
-def test_a_layer_that_runs_densely(one_convolution, classifier, rough):
+def test_a_layer_that_runs_densely(one_convolution, classifier, head_of, rough):
     model = classifier(one_convolution)
-    model.head = nn.Sequential(nn.Flatten(), nn.LayerNorm(24), nn.Linear(24, 3)).eval()
-    with pytest.raises(EventZooError, match=r"not all of the model runs event by event: head\.1"):
+    model.head = head_of(nn.Flatten(), nn.LayerNorm(24), nn.Linear(24, 3))
+    with pytest.raises(EventZooError, match=r"not all of the model runs event by event: head\.layers\.1"):
         check_async_converter(model, rough(10, size=(20, 16)))
 
 
@@ -52,10 +52,10 @@ def test_a_wrong_answer(aegnn, rough, monkeypatch):
 def test_another_class(aegnn, rough, monkeypatch):
     """Within the tolerance, but a class that is less probable by more than the tolerance."""
     model = aegnn()
-    exact = type(model).logits
-    order = np.argsort(model.logits(rough(50)))
+    exact = type(model).output
+    order = np.argsort(model.output(rough(50)))
     assert order[-1] != 0
-    monkeypatch.setattr(type(model), "logits", lambda self, events: exact(self, events)[[1, 0, 2]])
+    monkeypatch.setattr(type(model), "output", lambda self, events: exact(self, events)[[1, 0, 2]])
     assert "differs from" in found(model, rough(50), [Window()])
 
 

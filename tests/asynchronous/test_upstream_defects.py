@@ -50,7 +50,7 @@ def test_the_change_of_one_event_is_not_lost(aegnn, rough):
     model, events = aegnn(), rough(301, 3)
     stream = model.asynchronous()
     change = -stream.push(events[:-1]).logits + stream.push(events[-1:]).logits
-    expected = model.logits(events) - model.logits(events[:-1])
+    expected = model.output(events) - model.output(events[:-1])
     assert np.abs(expected).max() > 1e-5
     np.testing.assert_allclose(change, expected, rtol=0, atol=0.02 * np.abs(expected).max())
 

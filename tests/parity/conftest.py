@@ -15,7 +15,7 @@ def network(answers, state):
     backbone = eventzoo.backbones.AEGNN(
         sensor_size=(int(width), int(height)), pool_size=(int(pool_width), int(pool_height)), coarse_scale=coarse_scale
     )
-    head = ClassificationHead(backbone, len(state["fc.bias"]))
+    head = ClassificationHead().connect(backbone, len(state["fc.bias"]))
     columns, rows = backbone.out_size
     # upstream flattens a cell's channels first, cells in rows; ours flattens the map, channels outermost
     by_cell = state["fc.weight"].view(-1, rows * columns, backbone.out_channels)

@@ -56,4 +56,4 @@ def test_trained_weights_on_a_real_recording(trained):
     graph = model.representation(trained.events)
     assert graph.num_edges == int(answers["num_edges"].item())
     np.testing.assert_array_equal(graph.pos, answers["pos"])
-    close(torch.from_numpy(model.logits(trained.events))[None], answers["logits"])
+    close(torch.from_numpy(model.output(trained.events))[None], answers["logits"])
