@@ -1,47 +1,28 @@
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import fx
 
-from eventzoo.data.boxes import Boxes
 from eventzoo.errors import EventZooError
-from eventzoo.nn.backbone import Backbone
 from eventzoo.specs import build, spec_of
 from eventzoo.tasks.box_ops import paired_iou
 from eventzoo.tasks.heads import DetectionHead, YOLOXHead
 
 
-class Map(Backbone):
-    """Features as they are given."""
-
-    accepts = "image"
-
-    def __init__(self, sensor_size=(100, 60), out_channels=4, out_size=(5, 4)):
-        super().__init__()
-        self.sensor_size, self.out_channels, self.out_size = sensor_size, out_channels, out_size
-
-    def forward(self, batch):
-        return batch
-
-
-def boxes_of(*rows):
-    table = np.array(rows, np.float32).reshape(-1, 5)
-    return Boxes(table[:, :4], table[:, 4], np.zeros(len(table)))
-
-
-BATCH = [
-    boxes_of((10, 10, 40, 50, 1), (50, 5, 95, 30, 0)),
-    boxes_of(),
-    boxes_of((0, 0, 100, 60, 2), (7, 7, 7, 7, 0), (100, 60, 100, 60, 1)),
-]
+@pytest.fixture
+def batch(boxes_of):
+    return [
+        boxes_of((10, 10, 40, 50, 1), (50, 5, 95, 30, 0)),
+        boxes_of(),
+        boxes_of((0, 0, 100, 60, 2), (7, 7, 7, 7, 0), (100, 60, 100, 60, 1)),
+    ]
 
 
 @pytest.fixture
-def head():
+def head(given):
     torch.manual_seed(0)
-    return YOLOXHead(channels=8, depth=1).connect(Map(), 3)
+    return YOLOXHead(channels=8, depth=1).connect(given(), 3)
 
 
 def test_cells_are_decoded(head):
@@ -59,9 +40,9 @@ def test_cells_are_decoded(head):
     assert alone.class_ids.tolist() == [0]
 
 
-def test_sizes_neither_overflow_nor_lose_their_gradient(head):
+def test_sizes_neither_overflow_nor_lose_their_gradient(head, batch):
     output = torch.full((1, 8, 4, 5), 60_000.0, dtype=torch.float16, requires_grad=True)
-    loss = sum(head.loss(output, BATCH[:1]).values())
+    loss = sum(head.loss(output, batch[:1]).values())
     loss.backward()
     assert loss.isfinite()
     assert loss.dtype == torch.float32
@@ -72,10 +53,10 @@ def test_sizes_neither_overflow_nor_lose_their_gradient(head):
     torch.testing.assert_close(large.grad[:, 2], torch.full((1, 4, 5), 100.0))  # the tangent at the width of the map
 
 
-@pytest.mark.parametrize("boxes", [BATCH, [boxes_of()] * 3])
-def test_gradients_are_finite_with_and_without_boxes(head, boxes):
+@pytest.mark.parametrize("empty", [False, True])
+def test_gradients_are_finite_with_and_without_boxes(head, batch, boxes_of, empty):
     features = torch.randn(3, 4, 4, 5, requires_grad=True)
-    terms = head.loss(head(features), boxes)
+    terms = head.loss(head(features), [boxes_of()] * 3 if empty else batch)
     sum(terms.values()).backward()
     assert set(terms) == {"box", "objectness", "class"}
     gradients = [features.grad, *(parameter.grad for parameter in head.parameters())]
@@ -83,8 +64,8 @@ def test_gradients_are_finite_with_and_without_boxes(head, boxes):
     assert features.grad.abs().sum() > 0
 
 
-def test_one_sample_is_learnt(head):
-    features, boxes = torch.randn(1, 4, 4, 5), BATCH[:1]
+def test_one_sample_is_learnt(head, batch):
+    features, boxes = torch.randn(1, 4, 4, 5), batch[:1]
     optimizer = torch.optim.Adam(head.parameters(), 0.02)
     for _ in range(120):
         optimizer.zero_grad()
@@ -104,12 +85,12 @@ def test_forward_is_made_of_layers(head):
     torch.testing.assert_close(traced(features), head(features))
 
 
-def test_a_head_is_rebuilt_from_its_specification():
+def test_a_head_is_rebuilt_from_its_specification(given):
     head = YOLOXHead(channels=16, nms_iou=0.7)
     rebuilt = build(spec_of(head), DetectionHead)
     assert (rebuilt.channels, rebuilt.depth, rebuilt.nms_iou, rebuilt.score_threshold) == (16, 2, 0.7, 0.3)
-    names = rebuilt.connect(Map(), 3).state_dict().keys()
-    assert names == head.connect(Map(), 3).state_dict().keys()
+    names = rebuilt.connect(given(), 3).state_dict().keys()
+    assert names == head.connect(given(), 3).state_dict().keys()
     assert {"stem.0.weight", "class_branch.1.1.running_mean", "class_prediction.bias", "box_prediction.weight"} < set(names)
 
 
@@ -121,12 +102,12 @@ def test_scores_begin_at_their_prior(head):
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (lambda: YOLOXHead().connect(Map(out_size=None), 3), "YOLOHead"),
-        (lambda: YOLOXHead().connect(Map(sensor_size=None), 3), "sensor_size"),
-        (lambda: YOLOXHead(channels=0), "channels"),
-        (lambda: YOLOXHead(score_threshold=2), "score_threshold"),
+        (lambda given: YOLOXHead().connect(given(out_size=None), 3), "YOLOHead"),
+        (lambda given: YOLOXHead().connect(given(sensor_size=None), 3), "sensor_size"),
+        (lambda given: YOLOXHead(channels=0), "channels"),
+        (lambda given: YOLOXHead(score_threshold=2), "score_threshold"),
     ],
 )
-def test_what_cannot_be_is_refused(made, said):
+def test_what_cannot_be_is_refused(given, made, said):
     with pytest.raises(EventZooError, match=said):
-        made()
+        made(given)

@@ -27,7 +27,7 @@ class YOLOXHead(DetectionHead):
     so that it never overflows.
 
     The loss is 5 (1 - IoU²) + BCE(o) + BCE(c, IoU of the right class), where box and classes count for cells that SimOTA gives a
-    target, divided by the number of such cells in the whole batch, over all processes.
+    target, divided by the number of such cells in the whole batch; in training, the batch is that of all processes together.
 
     Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021", 2021, section 2.1. Of its three scales this head has one, that of the
     backbone's map, whose cells need be neither square nor whole pixels. Box and objectness, which see the same features, come from one
@@ -95,7 +95,7 @@ class YOLOXHead(DetectionHead):
         target = assigned[sample, cell]
         iou = paired_iou(found[sample, cell], targets.boxes[sample, target])
         classes = one_hot(targets.class_ids[sample, target], class_logits.shape[-1]) * iou.detach()[:, None]
-        count = _count_of_all_processes(len(sample), output.device)
+        count = self._share_of_all(len(sample), output.device)
         return {
             "box": BOX_WEIGHT * (1 - iou.square()).sum() / count,
             "objectness": binary_cross_entropy_with_logits(objectness, (assigned >= 0).float(), reduction="sum") / count,
@@ -106,6 +106,16 @@ class YOLOXHead(DetectionHead):
         """The box of each cell `[B, A, 4]`, pixels, clipped to the sensor, and its scores `[B, A, classes]`."""
         boxes, objectness, class_logits = self._decoded(output)
         return clipped(boxes, self.sensor_size), objectness.sigmoid()[..., None] * class_logits.sigmoid()
+
+    def _share_of_all(self, count: int, device: torch.device) -> Tensor:
+        """A process's share of the sum of all processes' counts, at least 1 in all: the mean over the processes of losses divided by it
+        is the loss of the whole batch. Processes need not evaluate equally many batches, so then they do not wait for each other.
+        """
+        total, processes = torch.tensor(float(count), device=device), 1
+        if self.training and distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(total)
+            processes = distributed.get_world_size()
+        return total.clamp(min=1) / processes
 
     def _decoded(self, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Boxes in pixels `[B, A, 4]`, logits of objectness `[B, A]` and of classes `[B, A, classes]`."""
@@ -120,13 +130,3 @@ class YOLOXHead(DetectionHead):
 def _convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
     conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.SiLU())
-
-
-def _count_of_all_processes(count: int, device: torch.device) -> Tensor:
-    """A process's share of the number, at least 1, of all processes: the mean of losses divided by it is the loss of the whole batch."""
-    total = torch.tensor(float(count), device=device)
-    processes = 1
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(total)
-        processes = distributed.get_world_size()
-    return total.clamp(min=1) / processes
