@@ -1,0 +1,8 @@
+"""Heads: what turns a backbone's features into a task's answer."""
+
+from eventzoo.tasks.heads.base import DetectionHead, Head
+from eventzoo.tasks.heads.classification import ClassificationHead
+from eventzoo.tasks.heads.yolo import YOLOHead
+from eventzoo.tasks.heads.yolox import YOLOXHead
+
+__all__ = ["ClassificationHead", "DetectionHead", "Head", "YOLOHead", "YOLOXHead"]
