@@ -1,67 +1,12 @@
-"""Pictures. They need matplotlib, which comes with the extra `viz`."""
+"""Pictures of recordings and of what they cost."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from eventzoo.data.dataset import EventDataset
-from eventzoo.events import Events
 from eventzoo.io.inspection import Inspection
-
-if TYPE_CHECKING:
-    from eventzoo.model import EventModel
-
-
-def event_image(events: Events) -> NDArray[np.uint8]:
-    """Events on white: ON red, OFF blue, both dark; the more events, the stronger.
-
-    Returns:
-        uint8 `[height, width, 3]`.
-    """
-    width, height = events.sensor_size
-    counts = np.zeros((2, height, width))
-    np.add.at(counts, (events.p.astype(int), events.y, events.x), 1)
-    return _count_image(counts)
-
-
-def _count_image(counts: NDArray[Any]) -> NDArray[np.uint8]:
-    scale = max(np.quantile(counts[counts > 0], 0.95), 1) if counts.any() else 1
-    off, on = np.clip(counts / scale, 0, 1) ** 0.5
-    image = np.stack([1 - off, 1 - np.maximum(on, off) * 0.85, 1 - on], -1)
-    pixels: NDArray[np.uint8] = (np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return pixels
-
-
-def draw_predictions(model: "EventModel", dataset: EventDataset, path: Path, rows: int = 3, columns: int = 6) -> Path | None:
-    """Draw recordings spread evenly over a dataset, with what they show and what the model says.
-
-    Returns:
-        The PNG file, or None where matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return None
-    chosen = np.linspace(0, len(dataset) - 1, min(rows * columns, len(dataset))).astype(int)
-    figure = Figure(figsize=(2 * columns, 2.3 * rows + 0.4), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.axis("off")
-    right = 0
-    for axis, index in zip(axes, chosen, strict=False):
-        sample = dataset[int(index)]
-        result = model.predict(sample.events)
-        correct = result.class_id == sample.label
-        right += correct
-        axis.imshow(event_image(sample.events), interpolation="nearest")
-        answer = str(result) if correct or sample.label is None else f"{result}, is {dataset.classes[sample.label]}"
-        axis.set_title(answer, fontsize=9, color="black" if correct else "crimson")
-    figure.suptitle(f"{type(dataset).__name__}, held-out recordings: {right} of {len(chosen)} right (ON red, OFF blue)", fontsize=10)
-    figure.savefig(path, dpi=110)
-    return path
+from eventzoo.plots.events import count_image
 
 
 def draw_inspection(found: Inspection, path: Path) -> Path:
@@ -78,7 +23,7 @@ def draw_inspection(found: Inspection, path: Path) -> Path:
     width, height = found.sensor_size
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     view, rate = figure.subplots(1, 2, width_ratios=(1, 1.2))
-    view.imshow(_count_image(found.counts), interpolation="nearest")
+    view.imshow(count_image(found.counts), interpolation="nearest")
     hot = found.hot_pixels
     view.set_title(
         f"{found.events:,} events at {width}×{height} (ON red, OFF blue{', hot pixels circled' if len(hot) else ''})", fontsize=10
