@@ -3,17 +3,20 @@ import itertools
 import pytest
 import torch
 import torch.fx
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import eventzoo
 from eventzoo.errors import EventZooError
+from eventzoo.tasks.heads import ClassificationHead
 
 
-def small(**settings):
+def small(**arguments):
     torch.manual_seed(0)
-    return eventzoo.backbones.AEGNN(**{"sensor_size": (34, 34), "pool_size": (5, 5), **settings})
+    return eventzoo.backbones.AEGNN(**{"sensor_size": (34, 34), "pool_size": (5, 5), **arguments})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def batch_of(make_events):
     representation = eventzoo.representations.EventGraph(radius=4.0, time_scale=5e-5, causal=True)
     return lambda *counts: representation.collate([representation(make_events(count, seed=count)) for count in counts])
@@ -41,17 +44,57 @@ def test_a_sample_means_the_same_in_any_company(batch_of, settings):
     assert together[2].abs().max() == 0
 
 
-def test_published_sizes_have_the_published_numbers_of_parameters():
-    """Counts of the specification, without the fully connected layer: N-Cars 30,354 and 26,992, Gen1 20,238,306."""
+NCARS, NCALTECH101, GEN1 = (120, 100), (240, 180), (304, 240)
+LARGE = {"channels": (16, 32, 32, 32, 128, 128, 128), "kernel_size": 8}
 
-    def count(network):
-        return sum(parameter.numel() for parameter in network.parameters())
 
-    assert count(small(sensor_size=(120, 100))) == 30_354 - (512 * 2 + 2)
-    assert count(small(sensor_size=(120, 100), bias=False, root_weight=False)) == 26_992 - 512 * 2
-    large = {"channels": (16, 32, 32, 32, 128, 128, 128), "kernel_size": 8}
-    assert count(small(sensor_size=(304, 240), **large)) == 20_238_306 - (2048 * 2 + 2)
-    assert count(small(sensor_size=(304, 240), dim=2, **large)) == 3_253_552 - (2048 * 336 + 336)
+@pytest.mark.parametrize(
+    ("sensor_size", "dim", "settings", "outputs", "plain", "trained"),
+    [
+        (NCARS, 3, {}, 2, 26_992, 30_354),
+        (NCARS, 3, {}, (2 + 5) * 48, 198_000, 201_696),
+        (NCALTECH101, 3, LARGE, 101, 20_401_120, 20_441_157),
+        (NCALTECH101, 3, LARGE, (101 + 5) * 48, 30_614_496, 30_659_520),
+        (GEN1, 3, LARGE, 2, 20_198_368, 20_238_306),
+        (GEN1, 3, LARGE, (2 + 5) * 48, 20_882_400, 20_922_672),
+        (NCARS, 2, {}, 2, 14_160, 17_522),
+        (NCALTECH101, 2, LARGE, 101, 2_732_000, 2_772_037),
+        (NCALTECH101, 2, LARGE, (101 + 5) * 48, 12_945_376, 12_990_400),
+        (GEN1, 2, LARGE, (2 + 5) * 48, 3_213_280, 3_253_552),
+        (NCALTECH101, 3, {}, 101, 77_680, 81_141),
+    ],
+)
+def test_the_original_number_of_parameters(sensor_size, dim, settings, outputs, plain, trained):
+    """Counts of the original networks, without and with bias and root weight. Our linear layer always has a bias."""
+
+    def count(**more):
+        with torch.device("meta"):
+            backbone = small(sensor_size=sensor_size, dim=dim, pool_size=(16, 12), **settings, **more)
+            head = ClassificationHead().connect(backbone, outputs)
+        return sum(parameter.numel() for network in (backbone, head) for parameter in network.parameters())
+
+    assert count(bias=False, root_weight=False) == plain + outputs
+    assert count() == trained
+
+
+widths = st.integers(1, 9)
+
+
+@given(widths, widths, widths, widths, widths, widths, st.integers(2, 4), st.sampled_from([2, 3]), st.booleans(), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_every_width(batch_of, inputs, first, second, third, fourth, sixth, kernel_size, dim, bias, root):
+    channels = (first, second, third, second, fourth, sixth, fourth)
+    shape = {"channels": channels, "kernel_size": kernel_size, "dim": dim, "bias": bias, "root_weight": root}
+    network = small(in_channels=inputs, **shape)
+    batch = batch_of(60, 30)
+    batch.x = torch.randn(90, inputs)
+    features = network(batch)
+    assert features.shape == (2, fourth, 4, 4)
+    features.square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+    products = sum(a * b for a, b in itertools.pairwise((inputs, *channels)))
+    expected = (kernel_size**dim + root) * products + (2 + bias) * sum(channels)
+    assert sum(parameter.numel() for parameter in network.parameters()) == expected
 
 
 @pytest.mark.parametrize("counts", [(200, 300), (1,), (1, 1), (0, 0), (0, 5)])
@@ -152,7 +195,14 @@ def test_torch_fx_captures_it_layer_by_layer(batch_of):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"channels": (1, 2, 3, 4, 5, 6, 7)}, {"channels": (4, 4, 4, 4)}, {"kernel_size": 1}, {"dim": 4}, {"coarse_positions": "median"}],
+    [
+        {"channels": (1, 2, 3, 4, 5, 6, 7)},
+        {"channels": (4, 4, 4, 4)},
+        {"channels": (4, 4, 0, 4, 4, 4, 4)},
+        {"kernel_size": 1},
+        {"dim": 4},
+        {"coarse_positions": "median"},
+    ],
 )
 def test_nonsense_is_refused(settings):
     with pytest.raises(EventZooError, match="AEGNN: "):
