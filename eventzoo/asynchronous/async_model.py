@@ -56,6 +56,7 @@ class AsyncModel:
         model = copy.deepcopy(model).cpu().eval()  # what becomes of the original and its weights changes nothing here
         self.model, self.window = model, window
         self._now: int | None = None
+        self._answer: tuple[bytes, Result] | None = None  # the head's output, and what was read from it
         self._streamed = all(transform.streams for transform in model.transforms)
         self._engine: CompiledEngine | DenseEngine
         self.fallbacks: tuple[Fallback, ...]
@@ -125,8 +126,12 @@ class AsyncModel:
         return self.output()
 
     def output(self) -> "Result":
-        """The model's answer for the window as it is."""
-        return self.model.result(self.head_output())
+        """The model's answer for the window as it is. It is one and the same object as long as the head's output stays the same."""
+        output = self.head_output()
+        said = output.tobytes()
+        if self._answer is None or said != self._answer[0]:
+            self._answer = said, self.model.result(output)  # to read boxes from a map takes longer than an event
+        return self._answer[1]
 
     def head_output(self) -> NDArray[np.float32]:
         """What the head returns for the window as it is, and the answer is read from: float32, as `EventModel.output` gives it."""

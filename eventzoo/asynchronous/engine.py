@@ -15,6 +15,8 @@ from eventzoo.asynchronous.driver import compile_plan, table
 from eventzoo.asynchronous.materialise import PLANNED, materialise, slots
 from eventzoo.asynchronous.plan import Features, State
 from eventzoo.asynchronous.window import Window
+from eventzoo.data.dataset import Sample
+from eventzoo.data.transforms import apply
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.kernels.sites import Rows
@@ -261,7 +263,8 @@ class DenseEngine:
 
     def output(self) -> NDArray[np.float32]:
         """What the head returns for the one sample that the window is."""
-        return self._model.predict(self._events).logits
+        sample = apply(self._model.transforms, Sample(self._events, None, "window"), np.random.default_rng(0))
+        return self._model.output(sample.events)
 
     def __len__(self) -> int:
         """Number of events in the window."""
@@ -299,12 +302,11 @@ def _answers(engine: CompiledEngine | DenseEngine, events: Events) -> NDArray[np
 
 
 def _shaped(rows: NDArray[np.float32], output: Features) -> NDArray[np.float32]:
-    """Recorded rows `[T, sites, C]` as the head returns them: `[T, C]`, or `[T, C, height, width]`."""
+    """Recorded rows `[T, sites, C]` as the head returns them, copied: `[T, C]`, or `[T, C, height, width]`."""
     if output.size is None:
         return rows[:, 0].copy()
     width, height = output.size
-    shape = (len(rows), -1, height, width)
-    return rows.transpose(0, 2, 1).reshape(shape)
+    return rows.transpose(0, 2, 1).copy().reshape(len(rows), output.channels, height, width)
 
 
 def _columns(events: Events) -> list[NDArray[Any]]:

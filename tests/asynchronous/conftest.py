@@ -32,7 +32,7 @@ class OneConvolution(Backbone):
         return x
 
 
-def with_statistics(network):
+def _with_statistics(network):
     """Batch normalisation that does something, as after training."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -55,6 +55,12 @@ class Layers(ClassificationHead):
 
 
 @pytest.fixture(scope="session")
+def with_statistics():
+    """Gives batch normalisation statistics, as after training."""
+    return _with_statistics
+
+
+@pytest.fixture(scope="session")
 def head_of():
     """Makes a head of any layers, as it is after training."""
     return lambda *layers: Layers(*layers).eval()
@@ -72,7 +78,7 @@ def classifier():
 
     def made(backbone, representation=None, **settings):
         torch.manual_seed(1)
-        backbone = with_statistics(backbone() if isinstance(backbone, type) else backbone)
+        backbone = _with_statistics(backbone() if isinstance(backbone, type) else backbone)
         representation = representation or eventzoo.representations.EventGraph(causal=True)
         settings = {"sensor_size": backbone.sensor_size, **settings}
         return EventModel(representation, backbone, ClassificationHead().connect(backbone, 3), ["a", "b", "c"], **settings)

@@ -13,6 +13,7 @@ from eventzoo.asynchronous import Plan, Unsupported, Window
 from eventzoo.asynchronous.converter import converter_of, converters
 from eventzoo.nn.pool import VoxelMaxPool
 from eventzoo.nn.spline_conv import SplineBasis, SplineConv
+from eventzoo.tasks.heads import ClassificationHead
 from eventzoo.testing import check_async_converter
 
 ROWS = torch.cat([torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * 3, torch.tensor([[0.0, -0.0, 30.0, -90.0]])])
@@ -143,7 +144,7 @@ def test_layers_in_a_network(series, classifier, rough):
     check_async_converter(classifier(series, eventzoo.representations.EventGraph()), rough(150, 4, (20, 16)), [Window(events=30)])
 
 
-class Vector(nn.Module):
+class Vector(ClassificationHead):
     """A head with a layer of its own between the map and the answer; all of them are one structure."""
 
     def __init__(self, flatten, dropout):

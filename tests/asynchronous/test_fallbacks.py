@@ -9,6 +9,7 @@ from eventzoo.asynchronous import Window
 from eventzoo.data.transforms import CentreCrop, EvenSubsample, EveryKth
 from eventzoo.errors import EventZooError
 from eventzoo.nn.backbone import Backbone
+from eventzoo.tasks.heads import YOLOXHead
 from eventzoo.testing import check_async_converter, synchronous_output
 
 WINDOWS = [Window(), Window(events=30), Window(microseconds=3_000)]
@@ -128,13 +129,28 @@ def test_what_cannot_be_known_while_features_are_final(between, classifier):
             classifier(backbone).asynchronous(Window(events=30, history=True))
 
 
-def test_a_layer_behind_the_pools_while_features_are_final(one_convolution, classifier, rough):
+def test_a_layer_behind_the_pools_while_features_are_final(one_convolution, classifier, head_of, rough):
     model = classifier(one_convolution)
-    model.head = nn.Sequential(nn.Flatten(), nn.LayerNorm(24), nn.Linear(24, 3)).eval()
+    model.head = head_of(nn.Flatten(), nn.LayerNorm(24), nn.Linear(24, 3))
     stream = model.asynchronous(Window(events=30, history=True))
-    assert stream.fallbacks[0].name == "head.1"
+    assert stream.fallbacks[0].name == "head.layers.1"
     events = rough(100, 5, SIZE)
     np.testing.assert_allclose(stream.push(events).logits, synchronous_output(model, events, stream.window), rtol=1e-4, atol=1e-6)
+
+
+def test_a_detection_head_that_is_not_converted(one_convolution, classifier, rough):
+    """A stride leaves the map another size."""
+    model, events = classifier(one_convolution), rough(60, 8, SIZE)
+    model.head = YOLOXHead(channels=5, depth=1, score_threshold=0.0).connect(model.backbone, 3).eval()
+    model.head.stem[0].stride = (2, 2)
+    stream = model.asynchronous()
+    assert stream.fallbacks[0].name == "head.stem.0"
+    assert "its stride is (2, 2)" in stream.fallbacks[0].reason
+    for first in range(0, 60, 20):
+        found, expected = stream.push(events[first : first + 20]), model.predict(events[: first + 20])
+        np.testing.assert_allclose(found.boxes, expected.boxes, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4)
+    assert stream.push_each(events[:0]).shape == (0, 8, 1, 2)
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=str)

@@ -33,15 +33,15 @@ def test_a_layer_that_runs_densely(one_convolution, classifier, head_of, rough):
 
 
 def test_a_wrong_answer(aegnn, rough, monkeypatch):
-    exact = AsyncModel.push
+    exact = AsyncModel.head_output
 
-    def wrong(self, events):
-        result = exact(self, events)
+    def wrong(self):
+        output = exact(self)
         if self.num_events > 100:
-            result.logits[0] += 0.01
-        return result
+            output[0] += 0.01
+        return output
 
-    monkeypatch.setattr(AsyncModel, "push", wrong)
+    monkeypatch.setattr(AsyncModel, "head_output", wrong)
     said = found(aegnn(), rough(200), [Window(events=40)])
     assert said.startswith("the last 40 events, after event ")
     assert " of 200, in a push of " in said
