@@ -18,13 +18,13 @@ from eventzoo.events import Events
 from eventzoo.model import EventModel
 from eventzoo.plugins.backbones.aegnn import AEGNN
 from eventzoo.plugins.representations.event_graph import EventGraph
-from eventzoo.tasks.heads import ClassificationHead
+from eventzoo.tasks.heads import ClassificationHead, YOLOHead
 
 SIZE = (34, 24)
 COUNT = 260
 
 
-def saved(folder, causal=True, transforms=()):
+def saved(folder, causal=True, transforms=(), head=None):
     torch.manual_seed(0)
     backbone = AEGNN(sensor_size=SIZE, pool_size=(5, 5), channels=(4, 8, 8, 8, 8, 8, 8))
     for module in backbone.modules():
@@ -32,7 +32,8 @@ def saved(folder, causal=True, transforms=()):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
     graph = EventGraph(max_neighbors=8, causal=causal)
-    model = EventModel(graph, backbone, ClassificationHead().connect(backbone, 3), ["cat", "dog", "car"], SIZE, transforms)
+    head = (head or ClassificationHead()).connect(backbone, 3)
+    model = EventModel(graph, backbone, head, ["cat", "dog", "car"], SIZE, transforms)
     return f"local-dir:{model.save(folder)}"
 
 
@@ -40,6 +41,12 @@ def saved(folder, causal=True, transforms=()):
 def model(tmp_path_factory):
     """A small model, as --model takes it."""
     return saved(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture(scope="session")
+def detector(tmp_path_factory):
+    """A small detector of the same layers, which finds something everywhere."""
+    return saved(tmp_path_factory.mktemp("models") / "detector", head=YOLOHead(grid=(4, 3), score_threshold=0.1, max_detections=10))
 
 
 @pytest.fixture(scope="session")
@@ -141,6 +148,31 @@ def test_the_output_is_what_the_model_says(command_line, model, recording, tmp_p
     assert re.search(r"^(kept up: [\d.,e+]+ times faster than|did not keep up with) real time", printed, re.MULTILINE)
 
 
+def test_the_output_of_a_detector(command_line, detector, recording, tmp_path, capsys):
+    path, events = recording
+    command_line("stream", "--model", detector, "--input", path, "--chunk-events", 50, "--output", tmp_path / "o.jsonl")
+    stream = eventzoo.load(detector).asynchronous()
+    lines = lines_of(tmp_path / "o.jsonl")
+    assert [line["events"] for line in lines] == [50, 100, 150, 200, 250, 260]
+    for line, first in zip(lines, range(0, COUNT, 50), strict=True):
+        answer = stream.push(events[first : first + 50])
+        assert list(line) == ["t_us", "events", "boxes", "scores", "class_ids", "labels", "push_us"]
+        np.testing.assert_array_equal(np.float32(line["boxes"]), answer.boxes)
+        np.testing.assert_array_equal(np.float32(line["scores"]), answer.scores)
+        assert (line["class_ids"], tuple(line["labels"])) == (answer.class_ids.tolist(), answer.labels)
+    left, top, right, bottom = answer.boxes[0]
+    best = rf"{answer.labels[0]} \({answer.scores[0]:.1%}\) at x {left:.0f}–{right:.0f}, y {top:.0f}–{bottom:.0f}"
+    assert re.search(rf"^answer    {best}; (\w+ \(.*; ){{2}}and 7 more$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_detector_that_finds_nothing(command_line, recording, tmp_path, capsys):
+    blind = saved(tmp_path / "blind", head=YOLOHead(grid=(4, 3), score_threshold=1.0))
+    command_line("stream", "--model", blind, "--input", recording[0], "--chunk-events", 200, "--output", tmp_path / "o.jsonl")
+    for line in lines_of(tmp_path / "o.jsonl"):
+        assert [line[key] for key in ("boxes", "scores", "class_ids", "labels")] == [[]] * 4
+    assert "answer    nothing\n" in capsys.readouterr().out
+
+
 def test_a_push_holds_a_millisecond_unless_told(command_line, model, recording, tmp_path):
     path, events = recording
     given = ("stream", "--model", model, "--input", path, "--overwrite", "--output", tmp_path / "o.jsonl")
@@ -221,6 +253,17 @@ def test_on_a_terminal_the_display_is_live(command_line, model, regular, pushes_
         assert re.search(rf"^{label} +█+\S* +\d+\.\d%", printed, re.MULTILINE)
     command_line("flops", "--model", model, "--input", regular(0, 10, 20))
     assert re.search(r"─{30}", capsys.readouterr().out)
+
+
+def test_boxes_on_a_terminal(command_line, detector, regular, pushes_take, monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    pushes_take(0.3)
+    command_line("stream", "--model", detector, "--input", regular(0, 10, 20), "--real-time")
+    printed = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", capsys.readouterr().out)
+    rows = re.findall(r"^(cat|dog|car) +█+\S* +\d+\.\d% +x \d+–\d+ +y \d+–\d+ *$", printed, re.MULTILINE)
+    assert len(rows) == 8 * len(re.findall(r"^and 2 more", printed, re.MULTILINE)) > 0
 
 
 def interrupted_after(monkeypatch, pushes):
@@ -383,6 +426,13 @@ def test_flops(command_line, model, recording, tmp_path, capsys, arguments):
     chosen = np.unique(np.linspace(0, COUNT - 1, 200).astype(int))
     middle = np.median(np.array(ones)[chosen])
     assert f"an event: median {middle:,.0f}, 90 % within " in printed
+
+
+def test_flops_and_latency_of_a_detector(command_line, detector, recording, capsys):
+    command_line("flops", "--model", detector, "--input", recording[0])
+    assert re.search(r"^head\.linear +[\d,]+ +[\d,]+ ", capsys.readouterr().out, re.MULTILINE)
+    command_line("latency", "--model", detector, "--input", recording[0])
+    assert re.search(r"^260 +260 +30 ", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_what_transforms_drop_is_not_measured(command_line, recording, tmp_path, capsys):

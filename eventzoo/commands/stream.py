@@ -9,7 +9,7 @@ from typing import TextIO
 
 import numpy as np
 
-from eventzoo.commands import streaming, tables
+from eventzoo.commands import answers, streaming, tables
 from eventzoo.commands.stream_display import Display
 from eventzoo.commands.tally import Tally
 from eventzoo.errors import EventZooError
@@ -52,13 +52,10 @@ def run(args: list[str]) -> None:
 
 def _entry(tally: Tally, events: Events, seconds: float) -> dict[str, object]:
     """What the output says of a push."""
-    result = tally.result
     return {
         "t_us": int(events.t[-1]),
         "events": tally.events,
-        "label": result.label,
-        "class_id": result.class_id,
-        "probabilities": result.probabilities.tolist(),
+        **answers.entry(tally.result),
         "push_us": round(seconds * 1e6, 1),
     }
 
@@ -67,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "eventzoo stream",
         description="Run a recording through a model event by event: as fast as it goes, or in real time, as if it came from a camera. "
-        "Shows rate, latency and the current answer, and says at the end whether the model kept up. Ctrl-C ends it.",
+        "Shows rate, latency and the current answer (the classes' probabilities, or the boxes that were found), and says at the end if "
+        "the model kept up. Ctrl-C ends it.",
         epilog="example: eventzoo stream --model local-dir:runs/aegnn_shapes/version_0/model --input recording.dat --window-us 100000 "
         "--real-time --output answers.jsonl",
     )
@@ -90,8 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="FILE",
-        help="JSON lines, one a push: t_us (time of its last event), events (pushed so far), label, class_id, probabilities, "
-        "push_us (how long it took)",
+        help="JSON lines, one a push: t_us (time of its last event), events (pushed so far), the answer, push_us (how long it took). The "
+        "answer is label, class_id, probabilities of a classifier, and boxes ([left, top, right, bottom] in pixels, the best first), "
+        "scores, class_ids, labels of a detector",
     )
     output.add_argument("--overwrite", action="store_true", help="replace the output if it is there")
     return parser

@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from eventzoo.commands import answers
 from eventzoo.commands.tally import Tally
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
 _LIVE, _LINES = 0.25, 1.0  # seconds from one display to the next
 _SHARE = 20  # it takes no more than one part in so many of the time
-_CLASSES = 8  # the most probable ones are shown
 
 
 class Display:
@@ -64,7 +64,7 @@ class Display:
         lag = "" if not tally.real_time else f"  lag {tally.lag * 1e3:,.1f} ms"
         return (
             f"{tally.recorded:,.3f} s  {tally.events:,} events  {rate:,.0f} events/s  {tally.pace:.2f}× real time  "
-            f"push median {middle:,.0f} µs, 99 % within {high:,.0f} µs{lag}  window {len(tally.stream):,}  {tally.result}"
+            f"push median {middle:,.0f} µs, 99 % within {high:,.0f} µs{lag}  window {len(tally.stream):,}  {answers.in_words(tally.result)}"
         )
 
     def _picture(self, rate: float) -> "RenderableType":
@@ -79,19 +79,4 @@ class Display:
         if tally.real_time:
             facts.add_row("lag", tally.lags())
         facts.add_row("window", f"{len(tally.stream):,} of {tally.events:,} events")
-        return Group(f"[bold]{self._title}[/bold]", facts, "", self._answer())
-
-    def _answer(self) -> "RenderableType":
-        from rich.bar import Bar
-        from rich.table import Table
-
-        result = self._tally.result
-        answer = Table.grid(padding=(0, 2))
-        most = sorted(range(len(result.probabilities)), key=lambda index: -result.probabilities[index])[:_CLASSES]
-        for class_id in sorted(most):  # in their own order, so that they stay where they are
-            share = float(result.probabilities[class_id])
-            first = class_id == result.class_id
-            bar = Bar(1, 0, share, width=40, color="green" if first else "bright_black")
-            label = self._tally.stream.model.classes[class_id]
-            answer.add_row(f"[bold]{label}[/bold]" if first else label, bar, f"{share:6.1%}")
-        return answer
+        return Group(f"[bold]{self._title}[/bold]", facts, "", answers.picture(tally.result, tally.stream.model.classes))

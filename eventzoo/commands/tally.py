@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from eventzoo.commands import answers
 from eventzoo.events import Events
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Tally:
             f"pushes    {self.stream.latency.pushes:,}, {self.pushes()}",
             *([f"lag       {self.lags()}"] if self.real_time else []),
             f"window    {len(self.stream):,} of {self.events:,} events",
-            f"answer    {self.result}",
+            f"answer    {answers.in_words(self.result)}",
         ]
         return [*lines, self._verdict()] if self.recorded else lines
 
