@@ -14,7 +14,7 @@ LAYERS = [
     {"data"},
     {"tasks"},
     {"asynchronous"},
-    {"model", "plots"},
+    {"model", "plots", "evaluation"},
     {"testing"},
     {"zoo"},
     {"cli", "commands", "__main__"},

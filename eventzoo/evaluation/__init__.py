@@ -1,0 +1,1 @@
+"""How good a trained model is, and why: reports, settings chosen by validation, answers by the number of events."""
