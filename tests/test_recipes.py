@@ -1,0 +1,116 @@
+"""The recipes in configs/, each run from the command line on generated data in its dataset's real layout."""
+
+import csv
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import eventzoo
+from eventzoo.data.dataset import EventDataset
+from eventzoo.specs import build
+from eventzoo.tasks.results import ClassificationResult
+
+RECIPES = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+LAYOUTS = {"NCars": {"duration": 100_000}, "NCaltech101": {}, "Gen1": {"duration": 600_000}, "NMNIST": {}}
+PARAMETERS = {  # of the original networks; N-Caltech101's detector has no class for the background, which has no boxes
+    "aegnn_ncars": 30_354,
+    "aegnn_ncaltech101": 20_441_157,
+    "aegnn_ncaltech101_detection": 30_659_520 - 48 * (2048 + 1),
+    "aegnn_gen1": 20_922_672,
+}
+
+
+def recipe_id(path):
+    return path.stem
+
+
+@pytest.fixture(scope="module")
+def real_layouts(tmp_path_factory):
+    """A few simulated recordings in the layout of every dataset that a recipe reads."""
+    folder = tmp_path_factory.mktemp("data")
+    for layout, settings in LAYOUTS.items():
+        dataset = getattr(eventzoo.datasets, layout)
+        eventzoo.datasets.MovingShapes.export(folder / dataset.folder, layout, train=4, val=2, test=3, **settings)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES, ids=recipe_id)
+def test_from_training_to_the_loaded_model(command_line, real_layouts, tmp_path, monkeypatch, capsys, recipe):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVENTZOO_DATA", str(real_layouts))
+    specification = yaml.safe_load(recipe.read_text())
+    detection = specification["model"]["class_path"] == "Detection"
+    simulated = "MovingShapes" in str(specification["data"]["dataset"])
+    settings = ["--config", recipe, "--data.batch_size", 2, *(["--data.dataset.init_args.size", 4] if simulated else [])]
+    quiet = ["--trainer.enable_progress_bar", "false"]
+    unsure = ["--model.head.init_args.score_threshold", 1e-4, "--model.head.init_args.max_detections", 5]  # as it is after one epoch
+
+    command_line("prepare", *settings, "--jobs", 1, "--splits", '["train", "val", "test"]')
+    command_line("fit", *settings, *quiet, *(unsure if detection else []), "--trainer.max_epochs", 1)
+    run = tmp_path / "runs" / recipe.stem / "version_0"
+    best = run / "checkpoints" / "best.ckpt"
+    printed = capsys.readouterr().out
+    assert "train: prepared in" in printed
+    assert "val: prepared in" in printed
+    if recipe.stem in PARAMETERS:
+        assert f"AEGNN, {PARAMETERS[recipe.stem]:,} parameters" in printed
+    assert list(run.glob("events.out.tfevents.*"))
+
+    command_line("test", *settings, *quiet, "--ckpt_path", best)
+    assert ("test/AP50" if detection else "test/accuracy") in capsys.readouterr().out
+    command_line("predict", *settings, *quiet, "--ckpt_path", best, "--data.dataset.init_args.split", "test")
+    assert not re.search(r"^warning|Warning:", capsys.readouterr().err, re.MULTILINE)
+
+    (written,) = (tmp_path / "runs").rglob("predictions.csv")
+    predictions = defaultdict(list)
+    with written.open() as file:
+        for row in csv.DictReader(file):
+            predictions[row["key"]].append(row)
+    model = eventzoo.load(f"local-dir:{run / 'model'}")
+    assert all(transform.streams for transform in model.transforms)
+    dataset = build(yaml.safe_load(written.with_name("predict.yaml").read_text())["data"]["dataset"], EventDataset)
+    assert len(dataset) >= 3
+    for sample in dataset:
+        compare(predictions.pop(sample.key, []), model.predict(sample.events))
+    assert not predictions
+
+
+def compare(rows, result):
+    """What the checkpoint predicted in a batch, and the loaded model by itself."""
+    if isinstance(result, ClassificationResult):
+        (row,) = rows
+        assert row["label"] == result.label
+        assert float(row[result.label]) == pytest.approx(result.probabilities.max(), rel=1e-3)
+    else:
+        assert rows
+        assert [row["label"] for row in rows] == list(result.labels)
+        numbers = np.array([[float(row[name]) for name in ("score", "x1", "y1", "x2", "y2")] for row in rows])
+        np.testing.assert_allclose(numbers, np.column_stack([result.scores, result.boxes]), rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=recipe_id)
+def test_short_and_seeded(recipe):
+    assert len(recipe.read_text().splitlines()) <= 40
+    specification = yaml.safe_load(recipe.read_text())
+    assert "seed_everything" in specification
+    assert specification["trainer"]["logger"]["init_args"] == {"save_dir": "runs", "name": recipe.stem}
+
+
+@pytest.mark.parametrize("name", ["aegnn_ncars", "aegnn_ncaltech101"])
+def test_the_rate_is_what_was_meant(name):
+    """5e-3, and from epoch 20 on 5e-4; the original multiplied the rate by these."""
+    model = yaml.safe_load(next(path for path in RECIPES if path.stem == name).read_text())["model"]["init_args"]
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], **model["optimizer"]["init_args"])
+    schedule = getattr(torch.optim.lr_scheduler, model["schedule"]["class_path"])(optimizer, **model["schedule"]["init_args"])
+    rates = []
+    for _ in range(150):
+        rates += schedule.get_last_lr()
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([5e-3] * 20 + [5e-4] * 130)
