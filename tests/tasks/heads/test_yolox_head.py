@@ -1,5 +1,9 @@
 import math
+import os
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import fx
@@ -111,3 +115,78 @@ def test_scores_begin_at_their_prior(head):
 def test_what_cannot_be_is_refused(given, made, said):
     with pytest.raises(EventZooError, match=said):
         made(given)
+
+
+def box_at_a_cell(size):
+    """An output that puts a box of a size, in cells, around the centre of cell (2, 1); all others are of no size and surely nothing."""
+    output = torch.full((1, 8, 4, 5), -30.0)
+    output[0, :, 1, 2] = torch.tensor([0.5, 0.5, *np.log(size), 0, 0, 0, 0])
+    return output
+
+
+def test_the_loss_of_one_box_by_hand(head, boxes_of):
+    """The target is the cell (2, 1), 20×15 pixels; the box found there is half as wide."""
+    output = box_at_a_cell([0.5, 1.0])
+    terms = head.loss(output, [boxes_of((40, 15, 60, 30, 1))])
+    expected = {"box": 5 * (1 - 0.5**2), "objectness": math.log(2), "class": 3 * math.log(2)}
+    assert {name: float(term) for name, term in terms.items()} == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_right_answer_costs_nothing(head, boxes_of):
+    output = box_at_a_cell([1.0, 1.0])
+    output[0, 4:, 1, 2] = torch.tensor([30.0, -30.0, 30.0, -30.0])
+    assert float(sum(head.loss(output, [boxes_of((40, 15, 60, 30, 1))]).values())) < 1e-5
+
+
+def test_scores_move_no_box(head, batch):
+    output = torch.randn(3, 8, 4, 5, requires_grad=True)
+    terms = head.loss(output, batch)
+    (terms["objectness"] + terms["class"]).backward()
+    assert output.grad[:, 4:].count_nonzero() > 0
+    assert output.grad[:, :4].count_nonzero() == 0
+
+
+def test_losses_are_computed_in_full_precision(head, batch):
+    features = torch.randn(3, 4, 4, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = head(features)
+        terms = head.loss(output, batch)
+    assert output.dtype == torch.bfloat16
+    torch.testing.assert_close(terms, head.loss(output.float(), batch), rtol=0, atol=0)
+    assert {term.dtype for term in terms.values()} == {torch.float32}
+
+
+PROCESS = """
+import sys, torch, torch.distributed
+from eventzoo.tasks.heads import YOLOXHead
+import eventzoo
+folder, rank = sys.argv[1], int(sys.argv[2])
+torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
+head = YOLOXHead(channels=8, depth=1).connect(eventzoo.backbones.AEGNN(sensor_size=(100, 60), out_size=(5, 4)), 3)
+results = []
+for output, boxes in torch.load(f"{folder}/batches", weights_only=False):
+    share = slice(0, 2) if rank == 0 else slice(2, 4)
+    mine = output[share].requires_grad_()
+    terms = head.loss(mine, boxes[share])
+    sum(terms.values()).backward()
+    results.append((terms, mine.grad))
+if rank == 0:
+    head.eval().loss(mine, boxes[share])  # without the other
+torch.save(results, f"{folder}/{rank}")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_lose_what_one_does_with_the_whole_batch(head, batch, boxes_of, tmp_path):
+    one = [boxes_of(), boxes_of(), boxes_of(), boxes_of((0, 0, 9, 9, 0))]
+    batches = [(torch.randn(4, 8, 4, 5), boxes) for boxes in ([*batch, boxes_of()], one, [boxes_of()] * 4)]
+    torch.save(batches, tmp_path / "batches")
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
+    processes = [subprocess.Popen([sys.executable, "-c", PROCESS, str(tmp_path), str(rank)], env=environment) for rank in (0, 1)]
+    assert [process.wait(300) for process in processes] == [0, 0]
+    shares = [torch.load(tmp_path / str(rank), weights_only=False) for rank in (0, 1)]
+    for (output, boxes), (terms, gradient), (others, other_gradient) in zip(batches, *shares, strict=True):
+        whole = head.loss(output.requires_grad_(), boxes)
+        sum(whole.values()).backward()
+        torch.testing.assert_close({name: (terms[name] + others[name]) / 2 for name in whole}, whole)
+        torch.testing.assert_close(torch.cat([gradient, other_gradient]) / 2, output.grad)
