@@ -16,18 +16,19 @@ import numpy as np
 import torch
 import yaml
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
 
 from eventzoo import registry, shipped
 from eventzoo.data import transforms
-from eventzoo.data.datamodule import EventDataModule, Stage
+from eventzoo.data.datamodule import EventDataModule, Stage, of_all_processes
 from eventzoo.data.preparing import find_store
 from eventzoo.errors import EventZooError, PluginError, PluginWarning
 from eventzoo.model import EventModel
 from eventzoo.plots import draw_predictions
 from eventzoo.specs import refusal
-from eventzoo.tasks.callbacks import EpochLine, ExactResume, LastCheckpoint
+from eventzoo.tasks.callbacks import EpochLine, ExactResume, LastCheckpoint, Throughput
 from eventzoo.tasks.classification import Classification
 from eventzoo.tasks.detection import Detection
 from eventzoo.tasks.heads import YOLOHead, YOLOXHead
@@ -41,7 +42,8 @@ def run(args: list[str]) -> None:
     Args:
         args: The command and its arguments, as on the command line.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and device list say nothing that we do not
+    for library in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)  # its tips and device list say nothing that we do not
     for pattern in _SILENCED:
         warnings.filterwarnings("ignore", message=pattern)
     load_plugins()
@@ -52,7 +54,7 @@ def run(args: list[str]) -> None:
         auto_configure_optimizers=False,
         parser_class=Parser,
         seed_everything_default=0,
-        trainer_defaults={"callbacks": [ExactResume(), EpochLine()], "enable_model_summary": False},
+        trainer_defaults={"callbacks": [ExactResume(), Throughput(), EpochLine()], "enable_model_summary": False},
         save_config_kwargs={"overwrite": True},
         args=[args[0], *with_shipped_configs(args[1:])],
     )
@@ -72,6 +74,7 @@ _SILENCED = {
     r".*Checkpoint directory .* exists and is not empty.*": "a resumed training goes on in its own folder",
     r".*isinstance\(treespec, LeafSpec\).*": "lightning's own use of a name that torch deprecates",
     r".*Attribute '(backbone|head)' is an instance of `nn.Module`.*": "inside the command line, specifications are saved, not modules",
+    r".*LearningRateMonitor.*no learning rate schedulers.*": "a constant rate is seen as such",
     r".*The number of training batches .* is smaller than the logging interval.*": "we log epochs",
     r".*LightningCLI's args parameter is intended to run from within Python.*": "main() takes args, as every main() here does",
 }
@@ -111,7 +114,7 @@ class EventZooCLI(LightningCLI):
         if checkpoint is not None:
             if not Path(checkpoint).is_file():
                 raise EventZooError(f"there is no checkpoint {Path(checkpoint).absolute()}")
-            print(f"settings of the model come from {checkpoint}")
+            _say(f"settings of the model come from {checkpoint}")
             if self.config[command].checkpoint.dirpath is None:
                 self.config[command].checkpoint.dirpath = str(Path(checkpoint).parent)  # so that the best epoch so far still counts
 
@@ -119,16 +122,22 @@ class EventZooCLI(LightningCLI):
         """Make the parts; what a part refuses is reported in its own words."""
         try:
             super().instantiate_classes()
+        except ModuleNotFoundError as error:
+            if "wandb" not in str(error):
+                raise
+            raise EventZooError("WandbLogger needs wandb, which is not installed: pip install eventzoo[wandb]") from error
         except ValueError as error:
             if (reason := refusal(error)) is None:
                 raise
             raise EventZooError(reason) from error
 
     def after_instantiate_classes(self) -> None:
-        """Choose the best epoch by the task's metric, and keep the last one too.
+        """Choose the best epoch by the task's metric, keep the last one too, and log the learning rate.
 
         The checkpoints' folder is made absolute, by which a resumed training recognises its own.
         """
+        if self.trainer.loggers and not any(isinstance(callback, LearningRateMonitor) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
+            self.trainer.callbacks.append(LearningRateMonitor("epoch"))  # type: ignore[attr-defined]
         callback, folder = self.trainer.checkpoint_callback, self.trainer.log_dir
         if not isinstance(callback, ModelCheckpoint):
             return
@@ -141,15 +150,16 @@ class EventZooCLI(LightningCLI):
         """Say what is about to be trained."""
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         data = self.datamodule.dataset.at_split("train")
-        print(f"{type(self.model.backbone).__name__}, {parameters:,} parameters, on {len(data):,} recordings of {type(data).__name__}")
+        _say(f"{type(self.model.backbone).__name__}, {parameters:,} parameters, on {len(data):,} recordings of {type(data).__name__}")
         stages: tuple[Stage, ...] = ("train", "val")
         for stage in stages:
             if store := find_store(self.datamodule.store, self.datamodule.pipeline(stage)):
-                print(f"{stage}: prepared in {store.folder}")
+                _say(f"{stage}: prepared in {store.folder}")
 
     def after_fit(self) -> None:
         """Save the best epoch's model, draw its predictions, and say where they are."""
         trainer, data, callback = self.trainer, self.datamodule, self.trainer.checkpoint_callback
+        folder = Path(trainer.log_dir or trainer.default_root_dir)  # which every process has to ask for
         if not trainer.is_global_zero or not isinstance(callback, ModelCheckpoint):
             return
         best = Path(callback.best_model_path or callback.last_model_path)
@@ -160,11 +170,10 @@ class EventZooCLI(LightningCLI):
         model = EventModel(
             data.representation, self.model.backbone, self.model.head, data.dataset.classes, data.dataset.sensor_size, data.eval_transforms
         )
-        folder = Path(trainer.log_dir or trainer.default_root_dir)
         saved = model.save(_free(folder / "model"))
         held_out = data.dataset.at_split("val")
         score = "" if callback.best_model_score is None else f", {callback.monitor} {callback.best_model_score:.4f}"
-        evaluated = min(len(held_out), data.batch_size * int(sum(trainer.num_val_batches)))
+        evaluated = min(len(held_out), data.batch_size * trainer.world_size * int(sum(trainer.num_val_batches)))
         print(f"\nbest epoch{score} on {evaluated:,} held-out recordings")
         print(f"model:   {saved}\n         eventzoo.load('local-dir:{saved}').predict(eventzoo.read(FILE))")
         picture = draw_predictions(model, held_out, folder / "predictions.png")
@@ -174,6 +183,9 @@ class EventZooCLI(LightningCLI):
         """Run the Trainer's predict and write what the model says: in classification a line a sample, in detection a line a box."""
         path = Path(self.trainer.log_dir or ".") / "predictions.csv"
         batches = self.trainer.predict(model, datamodule=datamodule, **kwargs) or []
+        answers = of_all_processes([answer for keys, results in batches for answer in zip(keys, results, strict=True)], self.trainer)
+        if not self.trainer.is_global_zero:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -181,10 +193,12 @@ class EventZooCLI(LightningCLI):
             writer.writerow(
                 ["key", "label", *(datamodule.dataset.classes if task == "classification" else ("score", "x1", "y1", "x2", "y2"))]
             )
-            for keys, results in batches:
-                for key, result in zip(keys, results, strict=True):
-                    writer.writerows(_rows(key, result))
+            for key, result in answers:
+                writer.writerows(_rows(key, result))
         print(f"predictions: {path}")
+
+
+_say = rank_zero_only(print)
 
 
 def _rows(key: str, result: Result) -> list[list[str]]:

@@ -1,13 +1,14 @@
 """The one DataModule: dataset × transforms × representation."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
-from torch import Tensor
+from lightning.pytorch import LightningDataModule, Trainer
+from torch import Tensor, distributed
 from torch.utils.data import DataLoader, DistributedSampler
 
 from eventzoo.data.dataset import EventDataset
@@ -17,6 +18,7 @@ from eventzoo.data.representation import Representation
 from eventzoo.data.transforms import EventMix, EventTransform
 from eventzoo.errors import EventZooError
 
+T = TypeVar("T")
 Stage = Literal["train", "val", "test", "predict"]
 _STAGES: Mapping[str, Sequence[Stage]] = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
 
@@ -172,3 +174,18 @@ class EpochSampler(DistributedSampler[tuple[int, int]]):
             return ((0, index) for index in range(self.rank, self.size, self.num_replicas))
         epoch, order = self.epoch, np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
         return ((epoch, int(index)) for index in np.resize(order, self.total_size)[self.rank :: self.num_replicas])
+
+
+def of_all_processes(own: list[T], trainer: Trainer) -> list[T]:
+    """What the processes of an evaluation found of each sample, in the dataset's order, in the first process; in the others nothing.
+
+    Args:
+        own: What this process found of its samples, as `EpochSampler` has shared them out.
+        trainer: What runs the processes; each of them calls this.
+    """
+    if trainer.world_size == 1:
+        return own
+    shares: list[list[T]] | None = [[]] * trainer.world_size if trainer.is_global_zero else None
+    distributed.gather_object(own, shares)
+    nothing = object()  # for the shares that are shorter by one
+    return [found for row in zip_longest(*(shares or []), fillvalue=nothing) for found in row if found is not nothing]  # type: ignore[misc]

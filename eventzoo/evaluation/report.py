@@ -3,16 +3,15 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
-from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from torch import distributed
 
 import eventzoo
+from eventzoo.data.datamodule import of_all_processes
 from eventzoo.data.dataset import Sample
 from eventzoo.data.transforms import apply
 from eventzoo.evaluation.measures import IOU, class_measures, confusion, counts_above, worst
@@ -60,7 +59,7 @@ class Report(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the report."""
-        scored, folder = _joined(self.scored, trainer), Path(trainer.log_dir or ".")  # which every process has to ask for
+        scored, folder = of_all_processes(self.scored, trainer), Path(trainer.log_dir or ".")  # which every process has to ask for
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         dataset, head = trainer.datamodule.dataset.at_split("test"), pl_module.head  # type: ignore[attr-defined]
@@ -143,15 +142,6 @@ def of_detection(scored: Sequence[Scored], classes: Sequence[str], head: Detecti
     }
     recall, curves = precision.precision_recall()
     return Findings(numbers, {"precision_recall.png": lambda: draw_precision_recall(recall, curves, len(classes) - len(curves))})
-
-
-def _joined(scored: list[Scored], trainer: Trainer) -> list[Scored]:
-    """The samples of all processes in the order of the data set, in the first process: process r of P has every P-th from the r-th on."""
-    if trainer.world_size == 1:
-        return scored
-    parts: list[list[Scored]] | None = [[]] * trainer.world_size if trainer.is_global_zero else None
-    distributed.gather_object(scored, parts)
-    return [sample for sample in chain.from_iterable(zip_longest(*(parts or []))) if sample is not None]
 
 
 def _defined(value: float) -> float | None:

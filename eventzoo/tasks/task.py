@@ -118,10 +118,12 @@ class Task(LightningModule, ABC):
     def _logged_loss(self, output: Tensor, batch: EventBatch, stage: str) -> Tensor:
         terms = self.losses(output, batch.targets)
         loss = torch.stack(list(terms.values())).sum()
-        self.log(f"{stage}/loss", loss, prog_bar=stage == "train", on_step=False, on_epoch=True, batch_size=len(batch.keys), sync_dist=True)
+        # A float, as Lightning rounds the mean of integers over unequal processes down (its issue 21859), and the loss is divided by it.
+        size: Any = float(len(batch.keys))
+        self.log(f"{stage}/loss", loss, prog_bar=stage == "train", on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         if len(terms) > 1:
             named = {f"{stage}/{name}": term.detach() for name, term in terms.items()}
-            self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch.keys), sync_dist=True)
+            self.log_dict(named, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
