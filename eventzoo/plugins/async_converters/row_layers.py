@@ -11,6 +11,7 @@ from torch import nn
 from torch_geometric.nn import BatchNorm as GraphBatchNorm
 
 from eventzoo.asynchronous import AsyncConverter, Cost, Features, Plan, Unsupported
+from eventzoo.kernels.exponential import exponential
 from eventzoo.kernels.sites import Floats
 
 
@@ -147,10 +148,10 @@ def _relu(row: Floats) -> None:
         row[c] = max(row[c], np.float32(0))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _silu(row: Floats) -> None:
     for c in range(len(row)):
-        row[c] /= np.float32(1) + np.exp(-row[c])
+        row[c] /= np.float32(1) + exponential(-row[c])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
