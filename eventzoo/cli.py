@@ -16,6 +16,8 @@ TRAINER_COMMANDS = {
 }
 COMMANDS = {
     **TRAINER_COMMANDS,
+    "thresholds": "choose a detector's score threshold and NMS by the validation split",
+    "anytime": "accuracy after the first 100, 200, 400, … events of recordings",
     "prepare": "build a recipe's samples once, for faster training",
     "data": "verify | stats | clean: recordings and prepared samples",
     "inspect": "describe a recording: eventzoo inspect FILE",
@@ -26,7 +28,9 @@ COMMANDS = {
     "list": "list the registered parts, the models and the recipes",
     "info": "describe a part or a model: eventzoo info NAME",
 }
-_MODULES = {name: name for name in ("prepare", "inspect", "convert", "stream", "flops", "latency")} | {"data": "stores"}
+_MODULES = {name: name for name in ("thresholds", "anytime", "prepare", "inspect", "convert", "stream", "flops", "latency")} | {
+    "data": "stores"
+}
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -74,7 +78,7 @@ def _without_traceback(message: str) -> str:
 
 def usage() -> str:
     """The help text of the command itself."""
-    commands = "\n".join(f"  {name:<10}{meaning}" for name, meaning in COMMANDS.items())
+    commands = "\n".join(f"  {name:<12}{meaning}" for name, meaning in COMMANDS.items())
     return (
         "usage: eventzoo COMMAND [ARGUMENTS]\n\n"
         f"{commands}\n\n"

@@ -36,7 +36,7 @@ def run(args: list[str]) -> None:
 
 def data_of(args: list[str]) -> EventDataModule:
     """The data that a recipe describes, its arguments given as on the command line."""
-    parser = _parser()
+    parser = _recipe_parser("eventzoo", "The data of a recipe.")
     return _instantiated(parser, parser.parse_args(with_shipped_configs(args)))
 
 
@@ -51,13 +51,19 @@ def _instantiated(parser: ArgumentParser, config: Namespace) -> EventDataModule:
 
 
 def _parser() -> ArgumentParser:
-    parser = Parser(prog="eventzoo prepare", description=_DESCRIPTION, exit_on_error=False)
-    parser.add_argument("--config", action="config", help="a recipe, as for fit; only its data section counts")
-    parser.add_class_arguments(EventDataModule, "data", sub_configs=True)
+    parser = _recipe_parser("eventzoo prepare", _DESCRIPTION)
     parser.add_argument("--splits", type=list[Stage], default=["train", "val"], help="which splits to prepare")
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1: one a core")
     parser.add_argument("--backend", type=str, default="loky", help="joblib's: loky for this machine, dask or ray for a cluster")
     parser.add_argument("--repair", type=bool, default=False, help="check complete stores too, and build damaged samples anew")
+    return parser
+
+
+def _recipe_parser(command: str, description: str) -> ArgumentParser:
+    """A parser of a recipe's data."""
+    parser = Parser(prog=command, description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="a recipe, as for fit; only its data section counts")
+    parser.add_class_arguments(EventDataModule, "data", sub_configs=True)
     for section in ("model", "trainer", "checkpoint", "seed_everything", "ckpt_path"):  # of a recipe for fit
         parser.add_argument(f"--{section}", type=Any, help=argparse.SUPPRESS)
     return parser

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
+import torch
 
+import eventzoo
 from eventzoo.data.boxes import Boxes
+from eventzoo.model import EventModel
+from eventzoo.tasks.heads import ClassificationHead, YOLOXHead
 from eventzoo.tasks.results import ClassificationResult, Detections
 
 CLASSES = ("circle", "square", "triangle")
@@ -37,5 +41,32 @@ def answer():
     def made(*probabilities):
         logits = np.log(np.array(probabilities, np.float32))
         return ClassificationResult(int(logits.argmax()), CLASSES[int(logits.argmax())], logits)
+
+    return made
+
+
+@pytest.fixture
+def make_classifier():
+    """Makes a small, untrained model of MovingShapes."""
+
+    def made(transforms=()):
+        torch.manual_seed(0)
+        backbone = eventzoo.backbones.AEGNN(sensor_size=(64, 64), channels=(4, 4, 4, 4, 4, 4, 4), pool_size=(8, 8))
+        head = ClassificationHead().connect(backbone, 5)
+        classes = eventzoo.datasets.MovingShapes.classes
+        return EventModel(eventzoo.representations.EventGraph(), backbone, head, classes, (64, 64), transforms)
+
+    return made
+
+
+@pytest.fixture
+def make_detector():
+    """Makes a small, untrained detector of MovingShapes."""
+
+    def made(classes=eventzoo.datasets.MovingShapes.classes, transforms=(), **settings):
+        torch.manual_seed(0)
+        backbone = eventzoo.backbones.AEGNN(sensor_size=(64, 64), channels=(4, 4, 4, 4, 4, 4, 4), pool_size=(8, 8))
+        head = YOLOXHead(4, 0, **settings).connect(backbone, len(classes))
+        return EventModel(eventzoo.representations.EventGraph(), backbone, head, classes, (64, 64), transforms)
 
     return made
