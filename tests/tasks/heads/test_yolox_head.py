@@ -138,6 +138,14 @@ def test_a_right_answer_costs_nothing(head, boxes_of):
     assert float(sum(head.loss(output, [boxes_of((40, 15, 60, 30, 1))]).values())) < 1e-5
 
 
+def test_a_target_is_for_the_cell_whose_centre_it_covers(head, boxes_of):
+    """No box is better than another, so that the place alone decides."""
+    output = torch.full((1, 8, 4, 5), -30.0)
+    output[:, 4:] = 0
+    head.loss(output.requires_grad_(), [boxes_of((24, 19, 36, 26, 1))])["class"].backward()
+    assert output.grad[0, 5:].abs().sum(0).nonzero().tolist() == [[1, 1]]
+
+
 def test_scores_move_no_box(head, batch):
     output = torch.randn(3, 8, 4, 5, requires_grad=True)
     terms = head.loss(output, batch)
