@@ -51,6 +51,8 @@ def test_fit_test_predict_save_load(command_line, in_folder, capsys):
     best = run / "checkpoints" / "best.ckpt"
     command_line("validate", *SMALL, "--ckpt_path", best)
     command_line("test", *SMALL, "--ckpt_path", best)
+    (report,) = (in_folder / "runs").rglob("metrics.json")
+    assert json.loads(report.read_text())["checkpoint"] == str(best)
     command_line("predict", *SMALL, "--ckpt_path", best, "--data.dataset.init_args.split", "test")
     with next((in_folder / "runs").rglob("predictions.csv")).open() as file:
         predictions = list(csv.DictReader(file))

@@ -25,6 +25,7 @@ from eventzoo.data import transforms
 from eventzoo.data.datamodule import EventDataModule, Stage, of_all_processes
 from eventzoo.data.preparing import find_store
 from eventzoo.errors import EventZooError, PluginError, PluginWarning
+from eventzoo.evaluation.report import Report
 from eventzoo.model import EventModel
 from eventzoo.plots import draw_predictions
 from eventzoo.specs import refusal
@@ -54,7 +55,7 @@ def run(args: list[str]) -> None:
         auto_configure_optimizers=False,
         parser_class=Parser,
         seed_everything_default=0,
-        trainer_defaults={"callbacks": [ExactResume(), Throughput(), EpochLine()], "enable_model_summary": False},
+        trainer_defaults={"callbacks": [ExactResume(), Throughput(), EpochLine(), Report()], "enable_model_summary": False},
         save_config_kwargs={"overwrite": True},
         args=[args[0], *with_shipped_configs(args[1:])],
     )
