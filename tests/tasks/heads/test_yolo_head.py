@@ -125,6 +125,20 @@ def test_the_confidence_moves_no_box(made, batch):
     assert gradient.count_nonzero() == 0
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_gives_the_same(made, batch):
+    head = made(2)
+    output = torch.randn(3, 20 * 2 * SAID)
+    there = output.cuda().requires_grad_()
+    terms = head.loss(there, batch)
+    sum(terms.values()).backward()
+    expected = head.loss(output.requires_grad_(), batch)
+    sum(expected.values()).backward()
+    torch.testing.assert_close({name: term.cpu() for name, term in terms.items()}, expected)
+    torch.testing.assert_close(there.grad.cpu(), output.grad)
+    torch.testing.assert_close([found.cpu() for found in head.candidates(there)], list(head.candidates(output)))
+
+
 @pytest.mark.parametrize("empty", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_gradients_are_finite_with_and_without_boxes(made, batch, boxes_of, empty, dtype):

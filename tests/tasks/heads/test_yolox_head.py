@@ -146,6 +146,19 @@ def test_a_target_is_for_the_cell_whose_centre_it_covers(head, boxes_of):
     assert output.grad[0, 5:].abs().sum(0).nonzero().tolist() == [[1, 1]]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_gives_the_same(head, batch):
+    output = torch.randn(3, 8, 4, 5)
+    there = output.cuda().requires_grad_()
+    terms = head.loss(there, batch)
+    sum(terms.values()).backward()
+    expected = head.loss(output.requires_grad_(), batch)
+    sum(expected.values()).backward()
+    torch.testing.assert_close({name: term.cpu() for name, term in terms.items()}, expected)
+    torch.testing.assert_close(there.grad.cpu(), output.grad)
+    torch.testing.assert_close([found.cpu() for found in head.candidates(there)], list(head.candidates(output)))
+
+
 def test_scores_move_no_box(head, batch):
     output = torch.randn(3, 8, 4, 5, requires_grad=True)
     terms = head.loss(output, batch)
