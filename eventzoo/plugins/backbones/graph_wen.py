@@ -36,7 +36,8 @@ class GraphWen(Backbone):
         kernel_size: Kernel points of an axis.
         pool_sizes: Side of the voxels that each block ends with, in pixels.
         coarse_positions: Where a node of a coarse graph is: at the `mean` of its members' positions, as in the original, or at the
-            `centre` of its voxel. With `centre`, an event moves no coarse node, which makes inference event by event cheaper.
+            `centre` of its voxel. With `centre`, an event moves no coarse node, which on causal graphs makes inference event by event
+            cheaper.
 
     Raises:
         EventZooError: A setting is out of its range.
