@@ -32,6 +32,9 @@ class YOLOHead(DetectionHead):
     with √w and √h as shares of the sensor's, and means over the boxes that have an object, and mean' over those that have none; the loss
     of a batch is the mean of its images', so that it does not grow with the batch. An image without objects adds its fourth term alone.
 
+    Each cell has weights of its own, so that what is learnt in one place is not known in another: it takes many more samples than
+    `YOLOXHead`, or samples that are shifted and mirrored.
+
     Source: Redmon et al., "You Only Look Once", CVPR 2016, section 2, as used for detection by Schaefer et al., "AEGNN: Asynchronous
     Event-based Graph Neural Networks", CVPR 2022, from whose published code grid, means and weights are. It deviates from that code on
     purpose:
