@@ -26,7 +26,7 @@ _TRUE, _FOUND = "black", "#009E73"
 _WRONG = "crimson"
 _FADED = 0.55  # of the events' colours below boxes
 _MOST_BOXES = 20  # that are drawn of a sample's detections: more hide what they are about
-_LONGEST = 24  # letters of a class' name in a title
+_LETTER = 9 * 0.6  # points, the mean width of a title's letters
 _INCHES = {"classification": 2.0, "detection": 3.0}  # width of a sample
 _COLUMNS = {"classification": 6, "detection": 4}
 
@@ -51,11 +51,12 @@ def draw_sample(axis: "Axes", sample: Sample, result: Result, classes: Sequence[
     for spine in axis.spines.values():
         spine.set_color("lightgray")
     axis.imshow(image, interpolation="nearest")
-    lines, colour = [note] if note else [], "black"
+    room = int(axis.get_window_extent().width / axis.figure.dpi * 72 / _LETTER)  # in letters
+    lines, colour = [note if len(note) <= room else f"…{note[1 - room :]}"] if note else [], "black"  # a key's end tells more
     if isinstance(result, ClassificationResult):
-        lines.append(f"{_short(result.label)} ({result.probabilities[result.class_id]:.1%})")
+        lines.append(f"{_short(result.label, room - 9)} ({result.probabilities[result.class_id]:.1%})")
         if sample.label is not None and sample.label != result.class_id:
-            lines.append(f"is {_short(classes[sample.label])}")
+            lines.append(f"is {_short(classes[sample.label], room - 3)}")
             colour = _WRONG
     axis.set_title("\n".join(lines), fontsize=9, color=colour)
     if isinstance(result, Detections):
@@ -129,8 +130,8 @@ def draw_predictions(model: "EventModel", dataset: EventDataset, path: Path, row
     return path
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+def _short(name: str, letters: int) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
 def _draw_boxes(axis: "Axes", right: Boxes, found: Detections, classes: Sequence[str]) -> None:
@@ -162,7 +163,8 @@ def _draw_boxes(axis: "Axes", right: Boxes, found: Detections, classes: Sequence
 def _placed(axis: "Axes", name: str, colour: str, places: Iterable[tuple[float, float, str, str]], others: Sequence["Text"]) -> "Text":
     """A name, at that of some places where it overlaps the others and leaves the axes least."""
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
-    text = axis.text(0, 0, name, fontsize=7, color=colour, bbox=box, clip_on=True)
+    weight = "normal" if colour == _TRUE else "bold"  # green letters are faint
+    text = axis.text(0, 0, name, fontsize=7, fontweight=weight, color=colour, bbox=box, clip_on=True)
     taken, view = [other.get_window_extent() for other in others], axis.get_window_extent()
 
     def hidden(place: tuple[float, float, str, str]) -> float:

@@ -101,6 +101,15 @@ def test_a_grid_has_room_for_all_and_titles_within(make_events, answer, count, c
         assert 0 <= view.y0 < view.y1 <= height
 
 
+def test_long_names_are_cut_so_that_titles_do_not_overlap(make_events, answer):
+    samples = [Sample(make_events(50), 1, f"{'recording_' * 6}{i}") for i in range(3)]
+    figure = draw_samples(samples, [answer(0.7, 0.2, 0.1)] * 3, ["circle", "square_" * 6, "c"], "held out", [s.key for s in samples])
+    titles = [axis.title for axis in figure.axes]
+    assert [title.get_text().split("\n")[0][-3:] for title in titles] == ["g_0", "g_1", "g_2"]
+    extents = [title.get_window_extent() for title in titles]
+    assert all(left.x1 < right.x0 for left, right in pairwise(extents))
+
+
 def test_event_image():
     events = Events([0, 1, 1], [0, 0, 1], [0, 1, 2], [True, False, True], (3, 2))
     image = event_image(events)
