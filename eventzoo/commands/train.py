@@ -75,6 +75,7 @@ _SILENCED = {
     r".*Checkpoint directory .* exists and is not empty.*": "a resumed training goes on in its own folder",
     r".*isinstance\(treespec, LeafSpec\).*": "lightning's own use of a name that torch deprecates",
     r".*Attribute '(backbone|head)' is an instance of `nn.Module`.*": "inside the command line, specifications are saved, not modules",
+    r".*using the WeightAveraging callback, but loading a checkpoint outside the 'fit' stage.*": "what it holds is the average",
     r".*LearningRateMonitor.*no learning rate schedulers.*": "a constant rate is seen as such",
     r".*The number of training batches .* is smaller than the logging interval.*": "we log epochs",
     r".*LightningCLI's args parameter is intended to run from within Python.*": "main() takes args, as every main() here does",
@@ -112,6 +113,8 @@ class EventZooCLI(LightningCLI):
         checkpoint = self.config[command].get("ckpt_path")
         if checkpoint is None and command != "fit":
             raise EventZooError(f"{command} needs a trained network: give --ckpt_path runs/…/checkpoints/best.ckpt")
+        if command != "fit":  # which needs no callbacks but those that it is given
+            warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
         if checkpoint is not None:
             if not Path(checkpoint).is_file():
                 raise EventZooError(f"there is no checkpoint {Path(checkpoint).absolute()}")
@@ -123,13 +126,11 @@ class EventZooCLI(LightningCLI):
         """Make the parts; what a part refuses is reported in its own words."""
         try:
             super().instantiate_classes()
-        except ModuleNotFoundError as error:
-            if "wandb" not in str(error):
-                raise
-            raise EventZooError("WandbLogger needs wandb, which is not installed: pip install eventzoo[wandb]") from error
         except ValueError as error:
             if (reason := refusal(error)) is None:
                 raise
+            if reason.startswith("Requirement 'wandb"):
+                reason = "WandbLogger needs wandb, which is not installed: pip install eventzoo[wandb]"
             raise EventZooError(reason) from error
 
     def after_instantiate_classes(self) -> None:

@@ -19,7 +19,7 @@ class Trainings:
 
     def __init__(self, folder: Path, command_line: Callable[..., None]) -> None:
         self.folder, self.command_line = folder, command_line
-        self.environment = {"PYTHONPATH": str(PARTS), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+        self.environment = {"PYTHONPATH": str(PARTS), "OMP_NUM_THREADS": "1"}
 
     def recipe(self, name: str, task: str = "Classification", callbacks: list | None = None, **backbone: object) -> list[str]:
         """A recipe's arguments, to which those that differ are added."""
