@@ -11,7 +11,7 @@ import pytest
 import eventzoo
 from eventzoo.events import Events
 from eventzoo.model import EventModel
-from eventzoo.tasks.heads import ClassificationHead
+from eventzoo.tasks.heads import ClassificationHead, YOLOHead
 
 PAGE = Path(__file__).parents[1] / "docs" / "asynchronous.md"
 
@@ -31,6 +31,8 @@ def test_every_block_runs_in_turn(tmp_path):
     backbone = eventzoo.backbones.AEGNN(sensor_size=(64, 64), channels=(4, 8, 8, 8, 8, 8, 8))
     model = EventModel(eventzoo.representations.EventGraph(), backbone, ClassificationHead().connect(backbone, 5), list("abcde"), (64, 64))
     model.save(tmp_path / "runs" / "aegnn_shapes" / "version_0" / "model")
+    model.head = YOLOHead(score_threshold=0.1).connect(backbone, 5)
+    model.save(tmp_path / "runs" / "aegnn_shapes_detection" / "version_0" / "model")
     rng = np.random.default_rng(0)
     eventzoo.write(
         tmp_path / "large.raw",
@@ -40,6 +42,7 @@ def test_every_block_runs_in_turn(tmp_path):
     assert script.count("import eventzoo") > 1
     printed = run(tmp_path, "-c", script)
     assert "pushes: median" in printed
+    assert re.search(r"^[a-e] \(\d+%\) from \(\d+, \d+\) to \(\d+, \d+\)$", printed, re.MULTILINE)
     assert eventzoo.read(tmp_path / "cropped.dat").sensor_size == (120, 100)
 
 
