@@ -122,7 +122,7 @@ class Task(LightningModule, ABC):
         size: Any = float(len(batch.keys))
         self.log(f"{stage}/loss", loss, prog_bar=stage == "train", on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         if len(terms) > 1:
-            named = {f"{stage}/{name}": term.detach() for name, term in terms.items()}
+            named = {f"{stage}/loss_{name}": term.detach() for name, term in terms.items()}
             self.log_dict(named, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
