@@ -28,6 +28,7 @@ from eventzoo.errors import EventZooError, PluginError, PluginWarning
 from eventzoo.evaluation.report import Report
 from eventzoo.model import EventModel
 from eventzoo.plots import draw_predictions
+from eventzoo.plots.prediction_pictures import PredictionPictures
 from eventzoo.specs import refusal
 from eventzoo.tasks.callbacks import EpochLine, ExactResume, LastCheckpoint, Throughput
 from eventzoo.tasks.classification import Classification
@@ -272,7 +273,7 @@ def _explained(message: str) -> str:
 
 def _configurable() -> list[type]:
     parts = [registry.get(group, name) for group in registry.GROUPS for name in registry.entries(group) if _usable(group, name)]
-    return [Trainer, EventDataModule, Classification, Detection, YOLOHead, YOLOXHead, *parts]
+    return [Trainer, EventDataModule, Classification, Detection, YOLOHead, YOLOXHead, PredictionPictures, *parts]
 
 
 def _usable(group: str, name: str) -> bool:
