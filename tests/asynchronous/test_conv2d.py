@@ -63,7 +63,7 @@ def updates(draw):
 
 
 @given(updates())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_any_updates_of_a_map(case):
     layer, size, changes = case
     convolution, rows = Convolution(layer, size), {}

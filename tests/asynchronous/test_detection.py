@@ -46,20 +46,30 @@ def small(one_convolution, detector):
 
 
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("cells", [(5, 4), (1, 3)])
-def test_a_yolox_head(small, rough, causal, cells):
-    check_async_converter(small(causal, cells), rough(120, 1, SIZE))
+def test_a_yolox_head(small, rough, causal):
+    check_async_converter(small(causal, cells=(5, 4)), rough(60, 1, SIZE))
 
 
-@pytest.mark.parametrize(("causal", "boxes"), [(True, 1), (False, 2)])
-def test_a_yolo_head(aegnn, rough, causal, boxes):
+def test_a_yolox_head_on_a_column_of_cells(small, rough):
+    check_async_converter(small(cells=(1, 3)), rough(60, 2, SIZE), [Window(events=20)])
+
+
+def test_a_yolo_head(aegnn, rough):
     """It is of the layers of a classifier, so that nothing is compiled for it."""
+    model = aegnn(causal=True)
+    model.head = YOLOHead(num_boxes=2, grid=(4, 3)).connect(model.backbone, 3).eval()
+    check_async_converter(model, rough(60, 2), [Window(), Window(events=20), Window(microseconds=2_000, history=True)])
+    stream = model.asynchronous(strict=True)
+    assert stream.push_each(rough(7)).shape == (7, 4 * 3 * 2 * (5 + 3))
+    assert isinstance(stream.output(), Detections)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("causal", "boxes"), [(True, 1), (False, 2)])
+def test_every_window_with_a_yolo_head(aegnn, rough, causal, boxes):
     model = aegnn(causal)
     model.head = YOLOHead(num_boxes=boxes, grid=(4, 3)).connect(model.backbone, 3).eval()
-    check_async_converter(model, rough(100, 2))
-    stream = model.asynchronous(strict=True)
-    assert stream.push_each(rough(7)).shape == (7, 4 * 3 * boxes * (5 + 3))
-    assert isinstance(stream.output(), Detections)
+    check_async_converter(model, rough(200, 2))
 
 
 @pytest.mark.slow
