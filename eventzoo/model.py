@@ -94,7 +94,7 @@ class EventModel(nn.Module):
         """The asynchronous form of the model: takes events as they come, and answers after each. See `eventzoo.make_asynchronous`.
 
         Args:
-            window: The events that count; all of them if it is None.
+            window: The events that count. Default: the window that the model's transforms end with; all events if there is none.
             strict: Whether a layer that has to be run densely is an error.
 
         Raises:

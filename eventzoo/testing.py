@@ -18,6 +18,7 @@ from torch import nn
 
 from eventzoo import representations
 from eventzoo.asynchronous import AsyncModel, Window
+from eventzoo.asynchronous.window import with_own_window
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.model import EventModel
@@ -70,7 +71,7 @@ def synchronous_output(model: EventModel, events: Events, window: Window, now: i
     """What the head of a model that was made asynchronous must return after these events, by its synchronous form alone.
 
     Args:
-        model: The model; its transforms must be such as can be done on a stream.
+        model: The model; its transforms must be such as can be done on a stream, but for a window at their end.
         events: All events since the beginning of the stream.
         window: The events that count.
         now: The time that `advance` was told last, in microseconds; None for that of the last event.
@@ -78,7 +79,8 @@ def synchronous_output(model: EventModel, events: Events, window: Window, now: i
     Returns:
         The head's output, float32, as `EventModel.output` gives it; `model.result` reads the answer from it.
     """
-    for transform in model.transforms:
+    transforms, window = with_own_window(model.transforms, window)
+    for transform in transforms:
         events = transform.on_stream(events, 0)
     inside = _inside(events, window, now)
     return _output_with_history(model, events, window, inside) if window.history else model.output(events[inside])

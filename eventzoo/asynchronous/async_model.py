@@ -13,7 +13,7 @@ from eventzoo.asynchronous.capture import Fallback, capture
 from eventzoo.asynchronous.converter import Unsupported
 from eventzoo.asynchronous.engine import CompiledEngine, DenseEngine, first_capacity
 from eventzoo.asynchronous.plan import Plan
-from eventzoo.asynchronous.window import Window
+from eventzoo.asynchronous.window import Window, with_own_window
 from eventzoo.data.transforms import sensor_size_after
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
@@ -31,11 +31,13 @@ def make_asynchronous(model: "EventModel", window: Window | None = None, strict:
 
     Args:
         model: The model.
-        window: The events that count; all of them if it is None.
+        window: The events that count. Default: those of the window that the model's transforms end with, such as `WindowByTime`; all of
+            them if there is none.
         strict: Whether a layer that has to be run densely is an error.
 
     Raises:
-        EventZooError: `strict`, and a layer has to be run densely; or the window's features cannot be final.
+        EventZooError: `strict`, and a layer has to be run densely; or the window's features cannot be final; or it is counted in
+            events and the model's own in microseconds, or the other way round.
     """
     return AsyncModel(model, window or Window(), strict)
 
@@ -46,7 +48,7 @@ class AsyncModel:
     Made by `make_asynchronous` or `EventModel.asynchronous`.
 
     Attributes:
-        model: The model, as it was when it was made asynchronous.
+        model: The model, as it was when it was made asynchronous. A window at the end of its transforms has become part of `window`.
         window: The events that count.
         fallbacks: Layers that are run densely after every push, and why. Empty where everything runs event by event.
         latency: How long the pushes took.
@@ -54,6 +56,7 @@ class AsyncModel:
 
     def __init__(self, model: "EventModel", window: Window, strict: bool) -> None:
         model = copy.deepcopy(model).cpu().eval()  # what becomes of the original and its weights changes nothing here
+        model.transforms, window = with_own_window(model.transforms, window)
         self.model, self.window = model, window
         self._now: int | None = None
         self._answer: tuple[bytes, Result] | None = None  # the head's output, and what was read from it

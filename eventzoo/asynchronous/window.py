@@ -1,7 +1,9 @@
 """Windows: which events of a stream an asynchronous network answers for."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from eventzoo.data.transforms import EventTransform, WindowByCount, WindowByTime
 from eventzoo.errors import EventZooError
 
 
@@ -43,3 +45,23 @@ class Window:
         else:
             span = "all events"
         return f"{span}, features final" if self.history else span
+
+
+def with_own_window(transforms: Sequence[EventTransform], window: Window) -> tuple[list[EventTransform], Window]:
+    """A model's transforms without the window that they end with, and that window, or the given one if it is smaller.
+
+    Raises:
+        EventZooError: One is counted in events, the other in microseconds.
+    """
+    last = transforms[-1] if transforms else None
+    if isinstance(last, WindowByTime) and last.position == "end":
+        own = Window(microseconds=last.duration)
+    elif isinstance(last, WindowByCount) and last.position == "end":
+        own = Window(events=last.count)
+    else:
+        return list(transforms), window
+    if (window.events, window.microseconds) != (None, None):
+        if (window.events is None) != (own.events is None):
+            raise EventZooError(f"the model looks at {own}, so its window cannot be {window}: count both in the same unit, or give none")
+        own = min(own, window, key=lambda one: one.events or one.microseconds or 0)
+    return list(transforms[:-1]), replace(own, history=window.history)

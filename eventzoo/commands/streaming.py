@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     recording.add_argument("--start", type=int, metavar="US", help="only events at or after this time of the recording, microseconds")
     recording.add_argument("--stop", type=int, metavar="US", help="only events before this time of the recording, microseconds")
-    window = parser.add_argument_group("window", "the events that the model's answer is about; default: all so far")
+    window = parser.add_argument_group(
+        "window", "the events that the model's answer is about; default: those of the model's own window, or all so far if it has none"
+    )
     size = window.add_mutually_exclusive_group()
     size.add_argument("--window-events", type=positive, metavar="N", help="the last N events")
     size.add_argument("--window-us", type=positive, metavar="T", help="those of the last T microseconds")
@@ -171,22 +173,24 @@ def measured(given: argparse.Namespace) -> tuple[Events, "AsyncModel"]:
     Transforms that can be done on a stream are done beforehand: an event that they drop costs nothing, and would only hide what
     the others cost. A model with other transforms runs densely, as it is.
     """
+    from eventzoo.asynchronous.window import with_own_window
     from eventzoo.data.transforms import sensor_size_after
     from eventzoo.model import EventModel
 
     model = load(given.model)
     events = Recorded.of(given, model).whole()
-    if model.transforms and all(transform.streams for transform in model.transforms):
+    transforms, window = with_own_window(model.transforms, window_of(given))
+    if transforms and all(transform.streams for transform in transforms):
         count = len(events)
-        for transform in model.transforms:
+        for transform in transforms:
             events = transform.on_stream(events, 0)
-        names = ", ".join(type(transform).__name__ for transform in model.transforms)
+        names = ", ".join(type(transform).__name__ for transform in transforms)
         print(f"the model's {names} leaves {len(events):,} of {count:,} events; the figures are for those", file=sys.stderr)
         if len(events) == 0:
             raise EventZooError("no event is left to measure")
-        size = sensor_size_after(model.transforms, model.sensor_size)
+        size = sensor_size_after(transforms, model.sensor_size)
         model = EventModel(model.representation, model.backbone, model.head, model.classes, size)
-    return events, compiled(model, window_of(given))
+    return events, compiled(model, window)
 
 
 def growing(count: int) -> list[int]:

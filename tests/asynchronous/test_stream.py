@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from eventzoo.asynchronous import Window
-from eventzoo.data.transforms import EvenSubsample
+from eventzoo.data.transforms import EvenSubsample, EveryKth, WindowByCount, WindowByTime
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.testing import synchronous_output
@@ -112,6 +112,40 @@ def test_the_window_is_what_the_synchronous_model_gets(aegnn, rough, window):
         if not window.history:
             close(stream.output().logits, stream.synchronous().logits)
             np.testing.assert_array_equal(stream.synchronous().logits, model.output(inside))
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "window"),
+    [
+        (WindowByTime(3_000), None, Window(microseconds=3_000)),
+        (WindowByTime(3_000), Window(microseconds=5_000), Window(microseconds=3_000)),
+        (WindowByTime(3_000), Window(microseconds=2_000), Window(microseconds=2_000)),
+        (WindowByTime(3_000), Window(history=True), Window(microseconds=3_000, history=True)),
+        (WindowByCount(30), None, Window(events=30)),
+        (WindowByCount(30), Window(events=40), Window(events=30)),
+    ],
+)
+def test_a_window_of_the_model_is_the_streams(aegnn, rough, own, given, window):
+    model, events = aegnn(transforms=[EveryKth(2), own]), rough(150)
+    stream = model.asynchronous(given, strict=True)
+    assert stream.window == window
+    assert model.transforms == [*model.transforms[:1], own]
+    for start in range(0, 150, 50):
+        stream.push(events[start : start + 50])
+        close(stream.output().logits, synchronous_output(model, events[: start + 50], given or Window()))
+    if window == Window(microseconds=3_000):
+        close(stream.output().logits, model.predict(events[: int(events.t.searchsorted(stream.events.t[-1], "right"))]).logits)
+
+
+def test_windows_in_different_units_do_not_go_together(aegnn):
+    with pytest.raises(EventZooError, match="the model looks at the last 3,000 µs, so its window cannot be the last 10 events"):
+        aegnn(transforms=[WindowByTime(3_000)]).asynchronous(Window(events=10))
+
+
+def test_a_window_that_is_not_last_has_to_be_done_on_all_events(aegnn):
+    for transforms in ([WindowByTime(3_000), EveryKth(2)], [WindowByTime(3_000, "start")]):
+        (fallback,) = aegnn(transforms=transforms).asynchronous().fallbacks
+        assert "WindowByTime cannot be done on a stream" in str(fallback)
 
 
 def test_answers_stay_as_they_were(aegnn, rough):
