@@ -64,7 +64,7 @@ def _recipe_parser(command: str, description: str) -> ArgumentParser:
     parser = Parser(prog=command, description=description, exit_on_error=False)
     parser.add_argument("--config", action="config", help="a recipe, as for fit; only its data section counts")
     parser.add_class_arguments(EventDataModule, "data", sub_configs=True)
-    for section in ("model", "trainer", "checkpoint", "seed_everything", "ckpt_path"):  # of a recipe for fit
+    for section in ("model", "trainer", "checkpoint", "seed_everything", "ckpt_path", "weights_only"):  # of what fit takes and writes
         parser.add_argument(f"--{section}", type=Any, help=argparse.SUPPRESS)
     return parser
 

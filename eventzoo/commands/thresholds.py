@@ -62,13 +62,13 @@ def _show(trials: "Sequence[Trial]", chosen: "Trial", score_thresholds: Sequence
     rows = []
     for trial in trials:
         counts, least = trial.counts[trial.best], score_thresholds[trial.best]
-        marked = f"{trial.nms_iou:g}{' *' if trial is chosen else ''}"
-        rows.append((marked, *_decimals(trial.mean_precision, trial.precision50, counts.f1), f"{least:g}"))
+        marked = f"{trial.nms_iou:.1f}{' *' if trial is chosen else ''}"
+        rows.append((marked, *_decimals(trial.mean_precision, trial.precision50, counts.f1), f"{least:.2f}"))
     tables.show(f"By nms_iou, {what}", ("nms_iou", "mAP", "AP50", "best F1", "at score_threshold"), rows)
     print()
     rows = []
     for least, counts in zip(score_thresholds, chosen.counts, strict=True):
-        marked = f"{least:g}{' *' if counts is chosen.counts[chosen.best] else ''}"
+        marked = f"{least:.2f}{' *' if counts is chosen.counts[chosen.best] else ''}"
         rows.append((marked, *_decimals(counts.precision, counts.recall, counts.f1), f"{counts.found:,}"))
     title = f"By score_threshold at nms_iou {chosen.nms_iou:g}: {chosen.counts[0].true:,} boxes, found at an IoU of 0.5"
     tables.show(title, ("score_threshold", "precision", "recall", "F1", "boxes"), rows)

@@ -16,6 +16,7 @@ _MOST_CURVES = 10  # of classes; more cannot be told apart
 _EXTREMES = 4  # best and worst classes that are drawn where there are more
 _MATRIX, _LARGEST_CELL, _SMALLEST_CELL = 5.0, 1.1, 0.13  # inches: sides of a confusion matrix and of its cells
 _SMALLEST_LETTERS = 5.0  # points
+_APART = 1.25  # the ratio of numbers on a logarithmic axis below which they would overlap
 
 
 def draw_confusion(confusion: NDArray[np.int64], classes: Sequence[str]) -> "Figure":
@@ -123,7 +124,11 @@ def draw_by_events(events: Sequence[int], scores: Mapping[str, Sequence[float]],
     for number, (name, values) in enumerate(scores.items()):
         axis.plot(events, values, "os^"[number] + _STYLES[number], color=_COLOURS[number], markersize=4, label=name)
     axis.set_xscale("log")
-    axis.set_xticks(events, [f"{count:,}" for count in events], rotation=45, ha="right")
+    ticks: list[int] = []
+    for count in reversed(events):
+        if not ticks or ticks[-1] >= _APART * count:
+            ticks.append(count)
+    axis.set_xticks(ticks, [f"{count:,}" for count in ticks], rotation=45, ha="right")
     axis.set_xticks([], minor=True)
     axis.set(xlabel="first events of a recording (all it has, where it has fewer)", ylim=(0, 1.02))
     axis.set_ylabel(next(iter(scores)) if len(scores) == 1 else "")

@@ -167,8 +167,8 @@ def test_no_curve_at_all():
 
 
 def test_scores_by_events():
-    figure = draw_by_events([100, 1000], {"AP50": [0.25, 0.75], "mAP": [0.1, 0.5]}, "AEGNN")
+    figure = draw_by_events([100, 960, 1000], {"AP50": [0.25, 0.7, 0.75], "mAP": [0.1, 0.4, 0.5]}, "AEGNN")
     axis = figure.axes[0]
-    assert [list(line.get_ydata()) for line in axis.get_lines()] == [[0.25, 0.75], [0.1, 0.5]]
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["100", "1,000"]
+    assert [list(line.get_ydata()) for line in axis.get_lines()] == [[0.25, 0.7, 0.75], [0.1, 0.4, 0.5]]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["1,000", "100"], "960 would overlap"
     assert not near(pixels(figure, axis, [(1000, 0.75)]), np.full(3, 255))[0]

@@ -92,6 +92,9 @@ data:
   batch_size: 4
 model: {class_path: Classification} # whatever fit wrote
 trainer: {max_epochs: 1}
+seed_everything: 0
+ckpt_path: null
+weights_only: null
 """
 
 
