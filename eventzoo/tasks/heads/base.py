@@ -98,6 +98,7 @@ class DetectionHead(Head):
         boxes, scores = (found.detach().float().cpu().numpy() for found in self.candidates(output))
         return [self._chosen(*sample, classes, threshold) for sample in zip(boxes, scores, strict=True)]
 
+    @torch.inference_mode()
     def result(self, output: NDArray[np.float32], classes: Sequence[str]) -> Detections:
         """The boxes in the output of one sample."""
         return self.detections(torch.tensor(output)[None], classes)[0]
