@@ -142,3 +142,9 @@ def test_only_training_samples_are_mixed():
     data = make(mix=EventMix(probability=1.0))
     assert not any(batch.targets.is_floating_point() for batch in data.val_dataloader())
     assert all(batch.targets.is_floating_point() for batch in data.train_dataloader())
+
+
+def test_without_an_epoch_a_sample_is_that_of_epoch_0():
+    pipeline = make().pipeline("train")
+    assert torch.equal(pipeline[3].value, pipeline[0, 3].value)
+    assert not torch.equal(pipeline[3].value, pipeline[1, 3].value)

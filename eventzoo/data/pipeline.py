@@ -54,7 +54,7 @@ class Example(NamedTuple):
 
 
 class Pipeline(Dataset[Example]):
-    """A dataset's samples, transformed and represented; indexed by `(epoch, index)`.
+    """A dataset's samples, transformed and represented; indexed by `(epoch, index)`, or by index alone as in epoch 0.
 
     What a sample becomes depends on the parts, the seed, the epoch and the sample's key alone: not on the order of access,
     the process, or whether a store is there. Everything before the first random transform, and where none is random the
@@ -91,8 +91,8 @@ class Pipeline(Dataset[Example]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, at: tuple[int, int]) -> Example:
-        epoch, index = at
+    def __getitem__(self, at: tuple[int, int] | int) -> Example:
+        epoch, index = (0, at) if isinstance(at, int) else at  # trainer.overfit_batches draws by index
         if self.realisations is None:
             return self._example(epoch, index)
         epoch %= self.realisations
