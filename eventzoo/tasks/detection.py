@@ -67,8 +67,6 @@ class Detection(Task):
         self._log_precision("test", self.test_precision)
 
     def _log_precision(self, stage: str, precision: COCOAveragePrecision) -> None:
-        values = precision.compute()
-        self.log_dict(
-            {f"{stage}/{name}": value for name, value in values.items() if value >= 0 or name in ("mAP", "AP50")}
-        )  # -1: of no boxes
+        known = {name: value for name, value in precision.compute().items() if value >= 0 or name in ("mAP", "AP50")}  # -1: of no boxes
+        self.log_dict({f"{stage}/{name}": value for name, value in known.items()}, sync_dist=True)
         precision.reset()
