@@ -28,6 +28,7 @@ def test_there_is_yaml():
     assert len(HERE) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS, ids=map(str, range(len(BLOCKS))))
 def test_blocks_are_accepted_over_a_recipe(over_a_recipe, capsys, block):
     with pytest.raises(SystemExit) as ended:

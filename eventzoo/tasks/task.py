@@ -1,7 +1,8 @@
 """What all tasks share: a backbone, a head, an optimiser and its schedule."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from copy import deepcopy
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from lightning.pytorch import LightningModule
@@ -46,6 +47,16 @@ class Task(LightningModule, ABC):
         super().__init__()
         self.backbone, self.head, self.optimizer, self.schedule = backbone, head, optimizer, schedule
         self.classes = tuple(map(str, range(num_classes)))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy with weights of its own, as an average of weights begins with.
+
+        It shares what makes the optimiser and its schedule: on the command line, they hold on to the parser, the trainer and the data.
+        """
+        copied = type(self).__new__(type(self))
+        memo.update({id(self): copied, id(self.optimizer): self.optimizer, id(self.schedule): self.schedule})
+        copied.__setstate__(deepcopy(self.__getstate__(), memo))  # type: ignore[no-untyped-call]
+        return copied
 
     @abstractmethod
     def losses(self, output: Tensor, targets: Any) -> dict[str, Tensor]:

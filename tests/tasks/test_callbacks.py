@@ -2,9 +2,12 @@
 
 import io
 import re
+from copy import deepcopy
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +24,7 @@ from eventzoo.plots import prediction_pictures
 from eventzoo.plots.prediction_pictures import PredictionPictures
 from eventzoo.representations import Histogram
 from eventzoo.tasks import callbacks
+from eventzoo.tasks.classification import Classification
 from eventzoo.tasks.heads import ClassificationHead
 
 AVERAGE = {"class_path": "EMAWeightAveraging", "init_args": {"decay": 0.8}}
@@ -55,6 +59,19 @@ def test_averaged_weights_are_validated_kept_and_saved(trainings, scalars):
     assert all(torch.equal(best[name], tensor) for name, tensor in saved.items())
 
 
+@pytest.mark.filterwarnings("ignore:Attribute '(backbone|head)' is an instance")
+def test_a_copy_of_a_task_has_weights_of_its_own_and_nothing_of_the_program(trainings):
+    backbone = import_module("scaling_parts").SmallBackbone()
+    task = Classification(backbone, 5)
+    task.optimizer = partial(torch.optim.SGD, Lock())  # cannot be copied, as much of a program
+    copied = deepcopy(task)
+    assert copied.optimizer is task.optimizer
+    assert copied.state_dict().keys() == task.state_dict().keys()
+    for weight, other in zip(task.parameters(), copied.parameters(), strict=True):
+        assert torch.equal(weight, other)
+        assert weight.data_ptr() != other.data_ptr()
+
+
 @pytest.mark.slow
 def test_a_resumed_average_equals_an_undisturbed_one(trainings):
     recipe = (*trainings.recipe("resumed", callbacks=[AVERAGE], batch_norm=True), *CONSTANT)
@@ -86,7 +103,7 @@ def test_early_stopping_says_so_and_is_resumed_where_it_was(trainings, capsys):
     assert resumed.count(line) == 1
 
 
-@pytest.mark.parametrize("task", ["Classification", "Detection"])
+@pytest.mark.parametrize("task", ["Classification", pytest.param("Detection", marks=pytest.mark.slow)])
 def test_tensorboard_is_given_scalars_and_pictures(trainings, capsys, task):
     every_other = {"class_path": "PredictionPictures", "init_args": {"samples": 3, "every_n_epochs": 2}}
     trainings.command_line("fit", *trainings.recipe("logged", task, [every_other]), "--trainer.max_epochs", 3)
@@ -126,6 +143,7 @@ def test_pictures_show_what_the_validated_network_says(trainings, monkeypatch):
         np.testing.assert_allclose(result.logits, model.predict(sample.events).logits, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_a_place_for_pictures_none_is_drawn_and_it_is_said(trainings, capsys, monkeypatch):
     monkeypatch.setattr(prediction_pictures, "draw_samples", None)
     recipe = (*trainings.recipe("plain", callbacks=[PICTURES]), "--trainer.max_epochs", 1)

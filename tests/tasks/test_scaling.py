@@ -7,7 +7,8 @@ import sys
 import pytest
 import torch
 
-FROZEN = [{"class_path": "scaling_parts.FrozenBatchNorm"}]
+FROZEN = {"class_path": "scaling_parts.FrozenBatchNorm"}
+AVERAGE = {"class_path": "EMAWeightAveraging", "init_args": {"decay": 0.5}}
 TWO = ("--trainer.devices", "2", "--trainer.strategy", "ddp", "--data.batch_size", "5")
 
 
@@ -46,12 +47,12 @@ def assert_equal_scalars(found, wanted):
 @pytest.mark.parametrize("task", ["Classification", "Detection"])
 def test_two_processes_train_as_one_with_the_doubled_batch(trainings, scalars, task):
     """Of 21 held-out recordings one process has three batches and the other two, and there are buffers to be kept alike."""
-    printed = in_two_processes(trainings, "fit", *trainings.recipe("two", task, FROZEN, batch_norm=True))
+    printed = in_two_processes(trainings, "fit", *trainings.recipe("two", task, [FROZEN, AVERAGE], batch_norm=True))
     for once in ("parameters, on 21 recordings", "epoch 1/2", "epoch 2/2", "best epoch", "model: ", "picture: "):
         assert printed.count(once) == 1, printed
     assert sorted(path.name for path in (trainings.folder / "runs" / "two").iterdir()) == ["version_0"]
 
-    trainings.command_line("fit", *trainings.recipe("one", task, FROZEN, batch_norm=True))
+    trainings.command_line("fit", *trainings.recipe("one", task, [FROZEN, AVERAGE], batch_norm=True))
     one, two = trainings.lines("one"), [trainings.lines("two", rank) for rank in range(2)]
     steps = [[line for line in lines if "step" in line] for lines in (one, *two)]
     assert len(steps[0]) == 4
@@ -100,7 +101,7 @@ def test_batches_accumulate_to_larger_ones(trainings):
     assert schedules[0]["_last_lr"] == schedules[1]["_last_lr"]
 
 
-@pytest.mark.parametrize("task", ["Classification", "Detection"])
+@pytest.mark.parametrize("task", ["Classification", pytest.param("Detection", marks=pytest.mark.slow)])
 def test_in_mixed_precision_losses_are_near_those_of_float32(trainings, scalars, task):
     trainings.command_line("fit", *trainings.recipe("full", task))
     trainings.command_line("fit", *trainings.recipe("mixed", task), "--trainer.precision", "bf16-mixed")
