@@ -2,23 +2,41 @@
 
 import itertools
 import math
-from typing import Any
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
+
+from eventzoo.kernels.spline_sums import count_touched, list_edges, sum_eight, sum_four, sum_touched
+
+_NODES_AT_ONCE = 1024  # their sums, of a few dozen channels, stay in a core's cache
+
+
+class Block(NamedTuple):
+    """Some of the rows that a convolution multiplies: weighted sums of neighbours' features, for some kernel points and nodes.
+
+    Attributes:
+        points: The kernel points, P of them.
+        nodes: The nodes, M of them, no node twice: a slice of them, or int64 `[M]`.
+        sums: `[M, P · C]`.
+    """
+
+    points: slice
+    nodes: slice | Tensor
+    sums: Tensor
 
 
 class SplineEdges:
     """The edges of a graph, prepared once for all spline convolutions of one kernel size over it.
 
     An edge from j to i with offset u in [0, 1]^D touches the 2^D kernel points around u·(k-1), each with the product of
-    the linear weights of its axes: degree 1, open splines. A *row* is one (node, kernel point) pair; the entries of a row
-    say which neighbours are summed into it, and with which weight (divided by the node's in-degree: mean aggregation).
-
-    For kernel size 2 every node has a row for every kernel point, in the order of `[2^D, N]`. For larger kernels only the
-    pairs that occur have a row, sorted by kernel point.
+    the linear weights of its axes: degree 1, open splines.
 
     Args:
         edge_index: Source j and target i of each edge, int64 `[2, E]`.
@@ -28,60 +46,91 @@ class SplineEdges:
     """
 
     def __init__(self, edge_index: Tensor, edge_attr: Tensor, num_nodes: int, kernel_size: int) -> None:
-        source, target = edge_index
-        if bool((target[1:] < target[:-1]).any()):
-            order = torch.argsort(target, stable=True)
-            source, target, edge_attr = source[order], target[order], edge_attr[order]
-        degree = torch.bincount(target, minlength=num_nodes)
-        weights, points = _basis(edge_attr, kernel_size)
-        weights = weights / degree[target]
-        self.num_nodes = num_nodes
-        self.source = source
-        self.corners = len(weights)
-        self.points = kernel_size ** edge_attr.shape[1]
-        self.dense = self.points == self.corners
-        self.row_target, self._point_start = target, [0]  # of the rows, where they are not dense
-        if self.dense:
-            corner = torch.arange(self.corners, device=source.device)[:, None]
-            start = (degree.cumsum(0) - degree + corner * len(source)).flatten()
-            entry_source, entry_row = source.repeat(self.corners), target + corner * num_nodes
-            weight_of_entry = weights.flatten()
-        else:
-            key, order = torch.sort((points * num_nodes + target).flatten(), stable=True)
-            rows, row_of_sorted, entries = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
-            start = entries.cumsum(0) - entries
-            entry_source = source.repeat(self.corners)[order]
-            entry_row = torch.empty_like(order).scatter_(0, order, row_of_sorted).view_as(points)
-            weight_of_entry = weights.flatten()[order]
-            self.row_target = rows % num_nodes
-            used = torch.bincount(rows // num_nodes, minlength=self.points)
-            self._point_start = [0, *used.cumsum(0).tolist()]
-        self._gather = (entry_source.int(), start.int(), weight_of_entry)
-        self._entries = (entry_row, weights)
-        self._scatter: tuple[Tensor, Tensor, Tensor] | None = None
+        self.edge_index, self.offsets = edge_index, edge_attr.detach()
+        self.num_nodes, self.kernel_size = num_nodes, kernel_size
+        degree = torch.bincount(edge_index[1], minlength=num_nodes)
+        self.share = (1 / degree.clamp(min=1).to(edge_attr.dtype))[:, None]
+        self._into_targets: CompiledSums | BagSums | None = None
+        self._into_sources: CompiledSums | BagSums | None = None
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type of the weights."""
-        return self._gather[2].dtype
+    def at_targets(self, x: Tensor) -> Iterator[Block]:
+        """Weighted sums over the edges into each node, of the features of their sources."""
+        if self._into_targets is None:
+            self._into_targets = self._sums(self.edge_index[1], self.edge_index[0])
+        return self._into_targets(x)
 
-    def blocks(self) -> list[tuple[int, slice]]:
-        """The kernel points that occur, each with its rows; where not every node has a row for every point."""
-        return [(k, slice(a, b)) for k, (a, b) in enumerate(itertools.pairwise(self._point_start)) if b > a]
+    def at_sources(self, x: Tensor) -> Iterator[Block]:
+        """Weighted sums over the edges out of each node, of the features of their targets."""
+        if self._into_sources is None:
+            self._into_sources = self._sums(self.edge_index[0], self.edge_index[1])
+        return self._into_sources(x)
 
-    def gather(self, x: Tensor) -> Tensor:
-        """Weighted sums of the neighbours' features, a row each: `[N, C]` to `[R, C]`."""
-        return _weighted_sums(x, *self._gather)
+    def _sums(self, node: Tensor, neighbour: Tensor) -> "CompiledSums | BagSums":
+        kind = CompiledSums if node.device.type == "cpu" and self.offsets.dtype == torch.float32 else BagSums
+        return kind(node, neighbour, self.offsets, self.num_nodes, self.kernel_size)
 
-    def scatter(self, rows: Tensor) -> Tensor:
-        """The transpose of `gather`: `[R, C]` to `[N, C]`."""
-        if self._scatter is None:
-            entry_row, weights = self._entries
-            order = torch.argsort(self.source)
-            degree = torch.bincount(self.source, minlength=self.num_nodes)
-            start = (degree.cumsum(0) - degree) * self.corners
-            self._scatter = (entry_row.T[order].flatten().int(), start.int(), weights.T[order].flatten())
-        return _weighted_sums(rows, *self._scatter)
+
+class CompiledSums:
+    """Weighted sums by compiled loops, some nodes at a time, of float32 on CPU.
+
+    Args:
+        node: The node that each edge is summed into, int64 `[E]`.
+        neighbour: The node at its other end, int64 `[E]`.
+        offsets: float `[E, D]`.
+        num_nodes: N.
+        kernel_size: Kernel points k of an axis.
+    """
+
+    def __init__(self, node: Tensor, neighbour: Tensor, offsets: Tensor, num_nodes: int, kernel_size: int) -> None:
+        self.kernel_size, self.dim = kernel_size, offsets.shape[1]
+        self.edges = list_edges(node.numpy(), neighbour.numpy(), offsets.contiguous().numpy(), num_nodes)
+        self.parts = list(itertools.pairwise([*range(0, num_nodes, _NODES_AT_ONCE), num_nodes]))
+        self.all_points = kernel_size == 2 and self.dim in (2, 3)
+        start, _, offset = self.edges
+        self.rows = {part: count_touched(start, offset, kernel_size, *part) for part in self.parts if not self.all_points}
+
+    def __call__(self, x: Tensor) -> Iterator[Block]:
+        """Blocks of weighted sums of `x`, `[N, C]`."""
+        values, parts, threads = x.contiguous().numpy(), iter(self.parts), torch.get_num_threads()
+        if threads == 1:
+            for part in parts:
+                yield from self._blocks(values, part)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            while some := list(itertools.islice(parts, threads)):  # the sums of no more parts are held at once
+                for blocks in pool.map(lambda part: self._blocks(values, part), some):
+                    yield from blocks
+
+    def _blocks(self, x: NDArray[np.float32], part: tuple[int, int]) -> list[Block]:
+        first, end = part
+        if self.all_points:
+            sums = np.empty((end - first, 2**self.dim, x.shape[1]), np.float32)
+            (sum_eight if self.dim == 3 else sum_four)(*self.edges, x, first, sums)
+            return [Block(slice(None), slice(first, end), torch.from_numpy(sums).flatten(1))]
+        rows = self.rows[part]
+        nodes, sums = np.empty(rows[-1], np.int64), np.empty((rows[-1], x.shape[1]), np.float32)
+        sum_touched(*self.edges, self.kernel_size, x, first, end, rows, nodes, sums)
+        return _blocks_by_point(rows.tolist(), torch.from_numpy(nodes), torch.from_numpy(sums))
+
+
+class BagSums:
+    """Weighted sums by torch, of all nodes at once, of any type on any device; `CompiledSums` says what its arguments are."""
+
+    def __init__(self, node: Tensor, neighbour: Tensor, offsets: Tensor, num_nodes: int, kernel_size: int) -> None:
+        weights, points = _basis(offsets, kernel_size)
+        key = (points * num_nodes + node).flatten()
+        order = torch.argsort(key, stable=True)
+        rows, entries = torch.unique_consecutive(key[order], return_counts=True)
+        self.nodes = rows % num_nodes
+        used = torch.bincount(rows // num_nodes, minlength=kernel_size ** offsets.shape[1])
+        self.start = [0, *used.cumsum(0).tolist()]
+        self.bags = (neighbour.repeat(len(weights))[order].int(), (entries.cumsum(0) - entries).int(), weights.flatten()[order])
+
+    def __call__(self, x: Tensor) -> Iterator[Block]:
+        """Blocks of weighted sums of `x`, `[N, C]`."""
+        index, start, weights = self.bags
+        if len(index) > 0:
+            yield from _blocks_by_point(self.start, self.nodes, embedding_bag(index, x, start, mode="sum", per_sample_weights=weights))
 
 
 class SplineBasis(nn.Module):
@@ -116,7 +165,8 @@ class SplineConv(nn.Module):
         y_i = \frac{1}{|N(i)|} \sum_{j \in N(i)} \sum_s B_s(u_{ji}) \, x_j W_s + x_i R + b
 
     The neighbours are summed by kernel point first and multiplied by the weight matrices afterwards, which is linear and so
-    gives the same sum, but costs one matrix product a (node, kernel point) instead of one an (edge, kernel point).
+    gives the same sum, but costs one matrix product a (node, kernel point) instead of one an (edge, kernel point). In mixed precision
+    it is computed in the offsets' type, float32: reading the neighbours takes the time, and the products are small.
 
     Source: Fey et al., SplineCNN, CVPR 2018, equation 1; weights are laid out as in torch-spline-conv and PyG.
 
@@ -155,13 +205,11 @@ class SplineConv(nn.Module):
 
     def forward(self, x: Tensor, edges: SplineEdges) -> Tensor:
         """Convolve the features of a graph's nodes."""
-        sums: Tensor = _Gather.apply(x.to(edges.dtype), edges)  # type: ignore[no-untyped-call]
-        if edges.dense:
-            out = torch.bmm(sums.view(edges.corners, edges.num_nodes, self.in_channels), self.weight).sum(0)
-        else:
-            out = _RowProduct.apply(sums, self.weight, edges)  # type: ignore[no-untyped-call]
-        if self.root is not None:
-            out = out + self.root(x)
+        x = x.to(edges.share.dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            out: Tensor = _Convolve.apply(x, self.weight, edges)  # type: ignore[no-untyped-call]
+            if self.root is not None:
+                out = out + self.root(x)
         return out if self.bias is None else out + self.bias
 
     def extra_repr(self) -> str:
@@ -169,40 +217,44 @@ class SplineConv(nn.Module):
         return f"{self.in_channels}, {self.out_channels}, dim={self.dim}, kernel_size={self.kernel_size}"
 
 
-class _Gather(torch.autograd.Function):
+class _Convolve(torch.autograd.Function):
+    """The convolution without bias and root; of what it makes on the way, nothing is kept for the backward pass.
+
+    There, the sums over the edges out of a node, of the gradients at their targets, give both gradients: multiplied by the weights that
+    of the node's features, and multiplied by its features that of the weights.
+    """
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, edges: SplineEdges) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, edges: SplineEdges) -> Tensor:
+        ctx.save_for_backward(x, weight)
         ctx.edges = edges
-        return edges.gather(x)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return ctx.edges.scatter(grad.contiguous()), None
-
-
-class _RowProduct(torch.autograd.Function):
-    """Each row times the matrix of its kernel point, summed by node; holds neither [N, k^D, C] nor [R, out_channels]."""
-
-    @staticmethod
-    def forward(ctx: Any, sums: Tensor, weight: Tensor, edges: SplineEdges) -> Tensor:
-        ctx.save_for_backward(sums, weight)
-        ctx.edges = edges
-        out = sums.new_zeros(edges.num_nodes, weight.shape[2])
-        for point, rows in edges.blocks():
-            out.index_add_(0, edges.row_target[rows], sums[rows] @ weight[point])
-        return out
+        out = x.new_zeros(edges.num_nodes, weight.shape[2])
+        for points, nodes, sums in edges.at_targets(x):
+            _add(out, nodes, sums @ weight[points].flatten(0, 1))
+        return out.mul_(edges.share)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        sums, weight = ctx.saved_tensors
-        grad_sums, grad_weight = torch.empty_like(sums), torch.zeros_like(weight)
-        for point, rows in ctx.edges.blocks():
-            at_rows = grad[ctx.edges.row_target[rows]]
-            grad_sums[rows] = at_rows @ weight[point].T
-            grad_weight[point] = sums[rows].T @ at_rows
-        return grad_sums, grad_weight, None
+        x, weight = ctx.saved_tensors
+        grad_x, grad_weight = torch.zeros_like(x), torch.zeros_like(weight)
+        with torch.autocast(x.device.type, enabled=False):
+            for points, nodes, sums in ctx.edges.at_sources(grad * ctx.edges.share):
+                _add(grad_x, nodes, sums @ weight[points].transpose(1, 2).flatten(0, 1))
+                grad_weight[points] += (x[nodes].T @ sums).unflatten(1, (-1, weight.shape[2])).transpose(0, 1)
+        return grad_x, grad_weight, None
+
+
+def _add(out: Tensor, nodes: slice | Tensor, rows: Tensor) -> None:
+    if isinstance(nodes, slice):
+        out[nodes] += rows
+    else:
+        out.index_add_(0, nodes, rows)
+
+
+def _blocks_by_point(start: list[int], nodes: Tensor, sums: Tensor) -> list[Block]:
+    """A block for each kernel point that has rows: those from its start to the next point's."""
+    return [Block(slice(k, k + 1), nodes[a:b], sums[a:b]) for k, (a, b) in enumerate(itertools.pairwise(start)) if b > a]
 
 
 def _basis(offsets: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
@@ -217,10 +269,3 @@ def _basis(offsets: Tensor, kernel_size: int) -> tuple[Tensor, Tensor]:
         points = [p + first for p in points] + [p + first + stride for p in points]
         stride *= kernel_size
     return torch.stack(weights), torch.stack(points)
-
-
-def _weighted_sums(x: Tensor, index: Tensor, start: Tensor, weights: Tensor) -> Tensor:
-    """Row r is the sum of weights[e] · x[index[e]] over e from start[r] to start[r + 1]."""
-    if len(index) == 0:
-        return x.new_zeros(len(start), x.shape[1])
-    return embedding_bag(index, x, start, mode="sum", per_sample_weights=weights)

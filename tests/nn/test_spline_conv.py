@@ -1,10 +1,13 @@
+import copy
 import itertools
+from unittest import mock
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventzoo.nn import spline_conv
 from eventzoo.nn.spline_conv import SplineConv, SplineEdges
 
 
@@ -86,6 +89,39 @@ def test_ends_of_the_kernel():
     for u, expected in [((0, 0), 0.0), ((1, 0), 2.0), ((0, 1), 6.0), ((1, 1), 8.0), ((0.5, 0.5), 4.0), ((1.5, -0.2), 2.0)]:
         edges = SplineEdges(torch.tensor([[0], [1]]), torch.tensor([u], dtype=torch.float32), 2, 3)
         assert conv(torch.ones(2, 1), edges).flatten().tolist() == [0.0, expected]
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(0, 40),
+    st.integers(0, 300),
+    st.sampled_from([(3, 2), (2, 2), (1, 2), (3, 8), (2, 5)]),
+    st.booleans(),
+    st.sampled_from([1, 2]),
+    st.integers(0, 99),
+)
+def test_compiled_sums_equal_those_by_torch(nodes, edges, kernel, sort, threads, seed):
+    """float32 on CPU is summed by compiled loops, some nodes at a time; float64, as everything on other devices, by torch."""
+    torch.manual_seed(seed)
+    edge_index, edge_attr = random_graph(nodes, edges, kernel[0], seed)
+    if sort:
+        edge_index = edge_index[:, edge_index[1].argsort()]
+    conv, x, grad = SplineConv(5, 6, *kernel), torch.randn(nodes, 5), torch.randn(nodes, 6)
+
+    def results(dtype):
+        features, layer = x.to(dtype, copy=True).requires_grad_(), copy.deepcopy(conv).to(dtype)
+        out = layer(features, SplineEdges(edge_index, edge_attr.to(dtype), nodes, kernel[1]))
+        return out, *torch.autograd.grad(out, (features, *layer.parameters()), grad.to(dtype))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with mock.patch.object(spline_conv, "_NODES_AT_ONCE", 7):
+            compiled = results(torch.float32)
+    finally:
+        torch.set_num_threads(before)
+    for single, double in zip(compiled, results(torch.float64), strict=True):
+        torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-4)
 
 
 def test_float32_stays_near_float64():
