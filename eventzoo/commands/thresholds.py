@@ -39,8 +39,8 @@ def run(args: list[str]) -> None:
     chosen = best(trials)
     _show(trials, chosen, SCORE_THRESHOLDS, f"{len(boxes):,} recordings of {type(data.dataset).__name__}'s validation split")
     score_threshold = SCORE_THRESHOLDS[chosen.best]
-    print(f"\nbest on the validation split: nms_iou {chosen.nms_iou:g} by mAP, and with it score_threshold {score_threshold:g} by F1")
-    print(f"the model has:                nms_iou {model.head.nms_iou:g} and score_threshold {model.head.score_threshold:g}")
+    print(f"\nbest F1 on the validation split: nms_iou {chosen.nms_iou:g} and score_threshold {score_threshold:g}")
+    print(f"the model has:                   nms_iou {model.head.nms_iou:g} and score_threshold {model.head.score_threshold:g}")
     if given.save is not None:
         saved = with_settings(model.cpu(), score_threshold, chosen.nms_iou).save(given.save)
         print(f"model: {saved}")
@@ -50,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = evaluating.parser_of(
         "thresholds",
         "Choose two settings of a detector's head by the validation split: nms_iou, the overlap from which of two boxes of a class the one "
-        "of the lower score is dropped, by COCO's mAP; and score_threshold, the least score of a box, by F1 at an IoU of 0.5. The network "
-        "is run once over the split; the test split is not looked at.",
-        "eventzoo thresholds --model local-dir:runs/shapes/version_0/model --config runs/shapes/version_0/fit.yaml --save tuned",
+        "of the lower score is dropped, and score_threshold, the least score of a box: the pair with the highest F1 at an IoU of 0.5. The "
+        "network is run once over the split; the test split is not looked at.",
+        "eventzoo thresholds --model local-dir:runs/aegnn_shapes_detection/version_0/model --config aegnn_shapes_detection --save tuned",
     )
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="write the model with the settings that were chosen")
     return parser

@@ -82,8 +82,8 @@ def search(
 
 
 def best(trials: Sequence[Trial]) -> Trial:
-    """The one with the highest mAP; of equals the first."""
-    return max(trials, key=lambda trial: trial.mean_precision)
+    """The one with the highest F1 at its best score threshold; of equals the one with the highest mAP, and of equals the first."""
+    return max(trials, key=lambda trial: (trial.counts[trial.best].f1, trial.mean_precision))
 
 
 def with_settings(model: EventModel, score_threshold: float, nms_iou: float) -> EventModel:

@@ -109,9 +109,9 @@ def test_command(command_line, make_detector, tmp_path, monkeypatch, capsys):
     assert set(asked) == {"val"}, "nothing else is looked at"
     printed = capsys.readouterr().out
     assert "6 recordings of MovingShapes's validation split" in printed
-    assert "best on the validation split: nms_iou 0." in printed
+    assert "best F1 on the validation split: nms_iou 0." in printed
     saved = EventModel.from_folder(tmp_path / "tuned").head
-    assert f"nms_iou {saved.nms_iou:g} by mAP, and with it score_threshold {saved.score_threshold:g} by F1" in printed
+    assert f"nms_iou {saved.nms_iou:g} and score_threshold {saved.score_threshold:g}" in printed
     with pytest.raises(SystemExit, match="tuned exists already"):
         command_line(*arguments, "--save", tmp_path / "tuned")
 
