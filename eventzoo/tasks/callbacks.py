@@ -24,6 +24,8 @@ class ExactResume(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
         """Print the command."""
+        if not trainer.is_global_zero:
+            return
         last = next((callback.best_model_path for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)), "")
         if trainer.training and last:
             print(f"\nstopped in epoch {trainer.current_epoch}; go on with the same command and --ckpt_path {last}", file=sys.stderr)
