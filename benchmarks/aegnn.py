@@ -9,6 +9,7 @@ every edge, made from the weight matrices of the kernel points that it touches.
 
 from race import race  # isort: skip  # pins the threads
 from moving_edge import SENSOR, moving_edge  # isort: skip
+from training_step import use_plain_formula  # isort: skip
 
 import copy
 
@@ -18,33 +19,7 @@ from torch import Tensor
 
 import eventzoo
 from eventzoo.kernels.radius_graph import radius_graph
-from eventzoo.nn.spline_conv import SplineConv
 from eventzoo.tasks.heads import ClassificationHead
-
-
-class PlainBasis(torch.nn.Module):
-    """What the plain formula needs of a graph, for kernel size 2: both ends, and the basis divided by the degree."""
-
-    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        source, target = edge_index
-        basis = torch.ones(len(edge_attr), 1)
-        for u in edge_attr.T[:, :, None]:
-            basis = torch.cat([basis * (1 - u), basis * u], 1)
-        return source, target, basis / torch.bincount(target, minlength=len(x))[target, None]
-
-
-class EdgeByEdge(torch.nn.Module):
-    """The convolution of a `SplineConv`, with a message of all output channels for every edge and kernel point."""
-
-    def __init__(self, conv: SplineConv) -> None:
-        super().__init__()
-        self.weight, self.bias, self.root = conv.weight, conv.bias, conv.root
-
-    def forward(self, x: Tensor, edges: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        source, target, basis = edges
-        neighbours = x[source]
-        messages = sum(basis[:, k, None] * (neighbours @ self.weight[k]) for k in range(len(self.weight)))
-        return x.new_zeros(len(x), self.weight.shape[2]).index_add(0, target, messages) + self.root(x) + self.bias
 
 
 def graphs() -> None:
@@ -74,10 +49,7 @@ def network() -> None:
     torch.manual_seed(0)
     ours = eventzoo.backbones.AEGNN(sensor_size=SENSOR)
     plain = copy.deepcopy(ours)
-    plain.basis = PlainBasis()
-    for name, child in list(plain.named_children()):
-        if isinstance(child, SplineConv):
-            setattr(plain, name, EdgeByEdge(child))
+    use_plain_formula(plain)
     head, labels = ClassificationHead().connect(ours, 2), torch.arange(4) % 2
 
     def evaluate(backbone: torch.nn.Module) -> Tensor:
