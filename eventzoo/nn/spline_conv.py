@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch.nn.functional import embedding_bag
 
 from eventzoo.kernels.spline_sums import count_touched, list_edges, sum_eight, sum_four, sum_touched
 
-_NODES_AT_ONCE = 1024  # their sums, of a few dozen channels, stay in a core's cache
+_NODES_AT_ONCE = 2048  # fewer, and the products are small; more, and their sums leave the cache
 
 
 class Block(NamedTuple):
@@ -91,15 +90,9 @@ class CompiledSums:
 
     def __call__(self, x: Tensor) -> Iterator[Block]:
         """Blocks of weighted sums of `x`, `[N, C]`."""
-        values, parts, threads = x.contiguous().numpy(), iter(self.parts), torch.get_num_threads()
-        if threads == 1:
-            for part in parts:
-                yield from self._blocks(values, part)
-            return
-        with ThreadPoolExecutor(threads) as pool:
-            while some := list(itertools.islice(parts, threads)):  # the sums of no more parts are held at once
-                for blocks in pool.map(lambda part: self._blocks(values, part), some):
-                    yield from blocks
+        values = x.contiguous().numpy()
+        for part in self.parts:
+            yield from self._blocks(values, part)
 
     def _blocks(self, x: NDArray[np.float32], part: tuple[int, int]) -> list[Block]:
         first, end = part
