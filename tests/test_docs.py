@@ -1,4 +1,4 @@
-"""What docs/asynchronous.md shows is run as it stands."""
+"""What the pages show in Python is run as it stands."""
 
 import re
 import subprocess
@@ -13,12 +13,14 @@ from eventzoo.events import Events
 from eventzoo.model import EventModel
 from eventzoo.tasks.heads import ClassificationHead, YOLOHead
 
-PAGE = Path(__file__).parents[1] / "docs" / "asynchronous.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
-def blocks():
+def blocks(page="asynchronous"):
     """Language, title (or none) and content of each block of code."""
-    return re.findall(r'^```(\w+)(?: title="([^"\n]+)")?\n(.*?)^```$', PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(
+        r'^```(\w+)(?: title="([^"\n]+)")?\n(.*?)^```$', (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
 
 
 def run(folder, *args):
@@ -27,13 +29,26 @@ def run(folder, *args):
     return done.stdout
 
 
-def test_every_block_runs_in_turn(tmp_path):
+@pytest.fixture
+def trained(tmp_path):
+    """A folder with what the recipes would leave behind, but for the training."""
     backbone = eventzoo.backbones.AEGNN(sensor_size=(64, 64), channels=(4, 8, 8, 8, 8, 8, 8))
     model = EventModel(eventzoo.representations.EventGraph(), backbone, ClassificationHead().connect(backbone, 5), list("abcde"), (64, 64))
     model.save(tmp_path / "runs" / "aegnn_shapes" / "version_0" / "model")
     model.head = YOLOHead(score_threshold=0.1).connect(backbone, 5)
     model.save(tmp_path / "runs" / "aegnn_shapes_detection" / "version_0" / "model")
-    rng = np.random.default_rng(0)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", ["detection", "evaluation"])
+def test_every_block_of_a_page_runs(trained, page):
+    codes = [code for language, _, code in blocks(page) if language == "python"]
+    assert codes
+    run(trained, "-c", "\n".join(codes))
+
+
+def test_every_block_runs_in_turn(trained):
+    tmp_path, rng = trained, np.random.default_rng(0)
     eventzoo.write(
         tmp_path / "large.raw",
         Events(rng.integers(0, 304, 500), rng.integers(0, 240, 500), np.arange(500), rng.random(500) < 0.5, (304, 240)),

@@ -1,1 +1,1 @@
-"""Layers that backbones share, in plain torch."""
+"""Layers that backbones share."""
