@@ -46,8 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         "anytime",
         "Ask a model about the first n events of each recording of a split, in time order, as if no more had come yet, and say how good "
         "its answers are by n: accuracy, in detection AP50 and mAP. A recording with fewer events counts with all it has.",
-        "eventzoo anytime --model local-dir:runs/aegnn_shapes/version_0/model --config aegnn_shapes "
-        "--plot accuracy_by_events.png",
+        "eventzoo anytime --model local-dir:runs/aegnn_shapes/version_0/model --config aegnn_shapes --plot accuracy_by_events.png",
     )
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
     parser.add_argument(
