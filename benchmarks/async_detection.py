@@ -22,7 +22,7 @@ from asynchronous import CHUNK, IN_GRAPH, ROUNDS, WARM, Contender, number, table
 import eventzoo
 from eventzoo.asynchronous import Window
 from eventzoo.events import Events
-from eventzoo.kernels.products import multiply_pair
+from eventzoo.kernels.asynchronous.products import multiply_pair
 from eventzoo.model import EventModel
 from eventzoo.tasks.heads import ClassificationHead, Head, YOLOHead, YOLOXHead
 

@@ -28,7 +28,7 @@ import torch
 import eventzoo
 from eventzoo.asynchronous import AsyncModel, Window
 from eventzoo.events import Events
-from eventzoo.kernels.products import add_product
+from eventzoo.kernels.asynchronous.products import add_product
 from eventzoo.model import EventModel
 from eventzoo.tasks.heads import ClassificationHead
 from eventzoo.testing import synchronous_output

@@ -28,8 +28,10 @@ COMMANDS = {
     "list": "list the registered parts, the models and the recipes",
     "info": "describe a part or a model: eventzoo info NAME",
 }
-_MODULES = {name: name for name in ("thresholds", "anytime", "prepare", "inspect", "convert", "stream", "flops", "latency")} | {
-    "data": "stores"
+_MODULES = {
+    **{name: name for name in ("thresholds", "anytime", "prepare", "inspect", "convert")},
+    **{name: f"streaming.{name}" for name in ("stream", "flops", "latency")},
+    "data": "stores",
 }
 
 

@@ -88,8 +88,8 @@ class Clock:
 def clock(monkeypatch):
     """The commands' clock, which stands still but for what the test lets it do."""
     clock = Clock()
-    for module in ("tally", "stream_display", "latency"):
-        monkeypatch.setattr(f"eventzoo.commands.{module}.time", clock)
+    for module in ("tally", "display", "latency"):
+        monkeypatch.setattr(f"eventzoo.commands.streaming.{module}.time", clock)
     return clock
 
 
@@ -377,8 +377,8 @@ def test_long_compilation_is_announced(command_line, model, recording, monkeypat
         return asynchronous(self, window)
 
     monkeypatch.setattr(EventModel, "asynchronous", slow)
-    monkeypatch.setattr("eventzoo.commands.streaming.print", tell, raising=False)
-    monkeypatch.setattr("eventzoo.commands.streaming._PATIENCE", 0)
+    monkeypatch.setattr("eventzoo.commands.streaming.inputs.print", tell, raising=False)
+    monkeypatch.setattr("eventzoo.commands.streaming.inputs._PATIENCE", 0)
     command_line("stream", "--model", model, "--input", recording[0])
     ((text, file, flush),) = texts
     assert "compiling the network for this machine" in text

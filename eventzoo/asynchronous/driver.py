@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 import eventzoo
 from eventzoo.asynchronous.plan import Call, Plan, RowLoop
 from eventzoo.errors import EventZooError
-from eventzoo.kernels import sites
+from eventzoo.kernels.asynchronous import sites
 
 
 @intrinsic

@@ -19,7 +19,7 @@ from eventzoo.data.dataset import Sample
 from eventzoo.data.transforms import apply
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
-from eventzoo.kernels.sites import Rows
+from eventzoo.kernels.asynchronous.sites import Rows
 
 if TYPE_CHECKING:
     from eventzoo.model import EventModel

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from eventzoo.asynchronous.window import Window
 from eventzoo.errors import EventZooError
-from eventzoo.kernels import sites as site_kernels
-from eventzoo.kernels.sites import Floats, copy_row, make_edges, make_rows, make_sites
+from eventzoo.kernels.asynchronous import sites as site_kernels
+from eventzoo.kernels.asynchronous.sites import Floats, copy_row, make_edges, make_rows, make_sites
 
 Compiled = Callable[..., Any]
 Columns = tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int64], NDArray[np.bool_]]

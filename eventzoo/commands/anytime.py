@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from eventzoo.commands import evaluating, tables
-from eventzoo.commands.streaming import positive
+from eventzoo.commands.streaming.inputs import positive
 
 
 def run(args: list[str]) -> None:

@@ -7,7 +7,7 @@ axes: degree 1, open splines. The weights are made where they are used, which ta
 import numba
 import numpy as np
 
-from eventzoo.kernels.sites import Floats, Indices, Integers
+from eventzoo.kernels.asynchronous.sites import Floats, Indices, Integers
 
 
 @numba.njit(cache=True, nogil=True)

@@ -9,7 +9,7 @@ from torch import nn
 
 from eventzoo.asynchronous import Plan, Unsupported, Window
 from eventzoo.asynchronous.converter import converter_of, converters
-from eventzoo.kernels import products, sites
+from eventzoo.kernels.asynchronous import products, sites
 
 
 class Convolution:

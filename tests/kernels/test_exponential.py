@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from eventzoo.kernels.exponential import exponential
+from eventzoo.kernels.asynchronous.exponential import exponential
 
 
 @given(st.floats(-87, 88, width=32))

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from eventzoo.asynchronous import AsyncConverter, Features, Plan, Unsupported
-from eventzoo.kernels.sites import Floats, Integers
+from eventzoo.kernels.asynchronous.sites import Floats, Integers
 
 
 class First(NamedTuple):

@@ -6,8 +6,8 @@ import numpy as np
 from torch import nn
 
 from eventzoo.asynchronous import AsyncConverter, Cost, Features, Neighbourhood, Plan, Unsupported
-from eventzoo.kernels import map_convolution
-from eventzoo.kernels.map_convolution import MapKernel, TapShares
+from eventzoo.kernels.asynchronous import map_convolution
+from eventzoo.kernels.asynchronous.map_convolution import MapKernel, TapShares
 
 
 class AsyncConv2d(AsyncConverter):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from eventzoo import representations
 from eventzoo.asynchronous import AsyncConverter, EdgeIndex, EdgeOffsets, Graph, Plan, Positions, SampleIndex, Unsupported
-from eventzoo.kernels import streaming_graph
+from eventzoo.kernels.asynchronous import streaming_graph
 
 if TYPE_CHECKING:
     from eventzoo.plugins.representations.event_graph import EventGraph

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
 from eventzoo.asynchronous import AsyncConverter, Cost, Features, Plan, SampleIndex, Unsupported
-from eventzoo.kernels.sites import ARRIVED, LEFT, TRANSACTION, Floats, Integers, Rows, Sites, commit
+from eventzoo.kernels.asynchronous.sites import ARRIVED, LEFT, TRANSACTION, Floats, Integers, Rows, Sites, commit
 
 BLOCKS = 256
 LIMBS, LIMB_BITS = 9, 32  # a float32 is a whole number times 2^-149, of less than 2^277

@@ -11,8 +11,8 @@ from torch_geometric.nn.aggr import MaxAggregation, MeanAggregation, SumAggregat
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from eventzoo.asynchronous import AsyncConverter, Cost, EdgeIndex, Features, Graph, Plan, State, Unsupported
-from eventzoo.kernels.products import add_product
-from eventzoo.kernels.sites import Edges, Floats, Indices, Integers
+from eventzoo.kernels.asynchronous.products import add_product
+from eventzoo.kernels.asynchronous.sites import Edges, Floats, Indices, Integers
 
 SUM, MEAN, MAX = range(3)  # values of GraphConvolution.aggregation
 _AGGREGATIONS = {SumAggregation: SUM, MeanAggregation: MEAN, MaxAggregation: MAX}

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from eventzoo.asynchronous import AsyncConverter, Cost, Features, Plan, Unsupported
-from eventzoo.kernels.products import add_product
-from eventzoo.kernels.sites import Floats, Rows, Sites, clear_row, commit, copy_row
+from eventzoo.kernels.asynchronous.products import add_product
+from eventzoo.kernels.asynchronous.sites import Floats, Rows, Sites, clear_row, commit, copy_row
 
 
 class Dense(NamedTuple):

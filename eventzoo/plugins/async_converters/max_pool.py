@@ -21,9 +21,9 @@ from eventzoo.asynchronous import (
     Unsupported,
 )
 from eventzoo.errors import EventZooError
-from eventzoo.kernels import event_pool, voxel_graph, voxel_pool
-from eventzoo.kernels.streaming_graph import StreamingGraph
-from eventzoo.kernels.voxel_graph import VoxelGraph
+from eventzoo.kernels.asynchronous import event_pool, voxel_graph, voxel_pool
+from eventzoo.kernels.asynchronous.streaming_graph import StreamingGraph
+from eventzoo.kernels.asynchronous.voxel_graph import VoxelGraph
 from eventzoo.nn.pool import CoarseGraph, GridMaxPool, VoxelMaxPool, cell_index
 
 

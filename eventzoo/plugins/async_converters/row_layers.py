@@ -11,8 +11,8 @@ from torch import nn
 from torch_geometric.nn import BatchNorm as GraphBatchNorm
 
 from eventzoo.asynchronous import AsyncConverter, Cost, Features, Plan, Unsupported
-from eventzoo.kernels.exponential import exponential
-from eventzoo.kernels.sites import Floats
+from eventzoo.kernels.asynchronous.exponential import exponential
+from eventzoo.kernels.asynchronous.sites import Floats
 
 
 class Constants(NamedTuple):

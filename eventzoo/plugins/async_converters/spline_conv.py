@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from eventzoo.asynchronous import AsyncConverter, Cost, EdgeIndex, EdgeOffsets, Features, Graph, Plan, State, Unsupported
-from eventzoo.kernels.products import add_product
-from eventzoo.kernels.sites import Edges, Floats, Indices, Integers, copy_row
+from eventzoo.kernels.asynchronous.products import add_product
+from eventzoo.kernels.asynchronous.sites import Edges, Floats, Indices, Integers, copy_row
 from eventzoo.nn.spline_conv import SplineBasis, SplineConv
 
 

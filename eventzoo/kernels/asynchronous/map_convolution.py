@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from eventzoo.kernels.products import multiply_pair, multiply_row
-from eventzoo.kernels.sites import Edges, Floats, Indices, Rows, Sites, add, copy_row
+from eventzoo.kernels.asynchronous.products import multiply_pair, multiply_row
+from eventzoo.kernels.asynchronous.sites import Edges, Floats, Indices, Rows, Sites, add, copy_row
 
 
 class MapKernel(NamedTuple):

@@ -2,7 +2,7 @@
 
 import numba
 
-from eventzoo.kernels.sites import Floats, clear_row
+from eventzoo.kernels.asynchronous.sites import Floats, clear_row
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})

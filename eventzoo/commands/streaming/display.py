@@ -5,8 +5,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from eventzoo.commands import answers
-from eventzoo.commands.tally import Tally
+from eventzoo.commands.streaming import answers
+from eventzoo.commands.streaming.tally import Tally
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

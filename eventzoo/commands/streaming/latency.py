@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from eventzoo.commands import streaming, tables
+from eventzoo.commands import tables
+from eventzoo.commands.streaming import inputs
 from eventzoo.events import Events
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ def run(args: list[str]) -> None:
     """Measure, and print, write and draw what was found."""
     given = _parser().parse_args(args)
     tables.check_outputs(given.csv, given.plot)
-    events, stream = streaming.measured(given)
+    events, stream = inputs.measured(given)
     with _one_thread():
         sizes = measure(stream, events, every=given.every)
-    _show(sizes, streaming.subject(stream, given.input))
+    _show(sizes, inputs.subject(stream, given.input))
     if given.csv is not None:
         tables.write_csv(given.csv, _COLUMNS, map(_row, sizes))
     if given.plot is not None:
@@ -71,8 +72,8 @@ def run(args: list[str]) -> None:
             [size.percentile(50) for size in sizes],
             [size.synchronous for size in sizes],
             band=([size.percentile(10) for size in sizes], [size.percentile(90) for size in sizes]),
-            title=streaming.subject(stream, given.input),
-            xlabel=streaming.axis(stream),
+            title=inputs.subject(stream, given.input),
+            xlabel=inputs.axis(stream),
         )
         print(f"picture: {picture}")
 
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         "current answer; beside a synchronous forward (the graph is built and the network run) on the same window.",
         epilog="example: eventzoo latency --model local-dir:runs/aegnn_shapes/version_0/model --input recording.dat --plot latency.png",
     )
-    streaming.add_arguments(parser)
+    inputs.add_arguments(parser)
     parser.add_argument("--every", action="store_true", help=f"time every event, not only up to {MOST} at each size of the graph")
     output = parser.add_argument_group("output")
     output.add_argument("--csv", type=Path, metavar="FILE", help=f"a line for each size of the graph: {', '.join(_COLUMNS)}")
@@ -107,7 +108,7 @@ def measure(stream: "AsyncModel", events: Events, every: bool = False) -> list[T
     """
     sizes: list[Timed] = []
     done, expected = 0, 0.0
-    for stop in streaming.growing(len(events)):
+    for stop in inputs.growing(len(events)):
         alone = stop - done if every else min(MOST, -(-(stop - done) // 2))
         stream.push(events[done : stop - alone])
         single = np.array([_microseconds(stream.push, events[at : at + 1]) for at in range(stop - alone, stop)])
@@ -120,7 +121,7 @@ def measure(stream: "AsyncModel", events: Events, every: bool = False) -> list[T
             expected = synchronous / 1e6 * 2  # the next size is no larger than that
         sizes.append(Timed(stop, len(window), single, synchronous))
         done = stop
-        streaming.progress(done, len(events))
+        inputs.progress(done, len(events))
     return sizes
 
 

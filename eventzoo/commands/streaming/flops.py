@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from eventzoo.commands import streaming, tables
+from eventzoo.commands import tables
+from eventzoo.commands.streaming import inputs
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 
@@ -56,7 +57,7 @@ def run(args: list[str]) -> None:
     """
     given = _parser().parse_args(args)
     tables.check_outputs(given.csv, given.plot)
-    events, stream = streaming.measured(given)
+    events, stream = inputs.measured(given)
     if not stream.flops:
         raise EventZooError("operations are counted where a model runs event by event; nothing of this one does")
     runs, single = count(stream, events)
@@ -78,8 +79,8 @@ def run(args: list[str]) -> None:
             [part.last for part in runs],
             [part.per_event for part in runs],
             [part.synchronous for part in runs],
-            title=streaming.subject(stream, given.input),
-            xlabel=streaming.axis(stream),
+            title=inputs.subject(stream, given.input),
+            xlabel=inputs.axis(stream),
         )
         print(f"picture: {picture}")
 
@@ -91,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "with its answer brought up to date after every event, beside those of one synchronous forward on the same window.",
         epilog="example: eventzoo flops --model local-dir:runs/aegnn_shapes/version_0/model --input recording.dat --plot flops.png",
     )
-    streaming.add_arguments(parser)
+    inputs.add_arguments(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--csv",
@@ -110,7 +111,7 @@ def count(stream: "AsyncModel", events: Events) -> tuple[list[Counted], NDArray[
         The operations of runs of events that join without a gap, as the graph grows; and those of single events, all layers
         together, spread evenly over the recording.
     """
-    ends = streaming.growing(len(events))
+    ends = inputs.growing(len(events))
     singles = np.unique(np.linspace(0, len(events) - 1, SINGLE).astype(int)).tolist()
     totals = {0: np.zeros((len(stream.flops), 2))}  # operations and sites of each layer, by the number of events
     runs: list[Counted] = []
@@ -118,7 +119,7 @@ def count(stream: "AsyncModel", events: Events) -> tuple[list[Counted], NDArray[
     for stop in sorted({*ends, *singles, *(at + 1 for at in singles)} - {0}):
         stream.push_each(events[done:stop])
         done = stop
-        streaming.progress(done, len(events))
+        inputs.progress(done, len(events))
         layers = stream.flops
         totals[stop] = np.array([(layer.per_event, layer.sites_per_event) for layer in layers]) * stop
         if stop in ends:

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from eventzoo.kernels.sites import (
+from eventzoo.kernels.asynchronous.sites import (
     LEFT,
     TRANSACTION,
     Floats,
@@ -22,7 +22,7 @@ from eventzoo.kernels.sites import (
     copy_row,
     leave,
 )
-from eventzoo.kernels.streaming_graph import StreamingGraph
+from eventzoo.kernels.asynchronous.streaming_graph import StreamingGraph
 
 
 class Members(NamedTuple):

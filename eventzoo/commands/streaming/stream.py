@@ -9,9 +9,10 @@ from typing import TextIO
 
 import numpy as np
 
-from eventzoo.commands import answers, streaming, tables
-from eventzoo.commands.stream_display import Display
-from eventzoo.commands.tally import Tally
+from eventzoo.commands import tables
+from eventzoo.commands.streaming import answers, inputs
+from eventzoo.commands.streaming.display import Display
+from eventzoo.commands.streaming.tally import Tally
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.zoo import load
@@ -31,12 +32,12 @@ def run(args: list[str]) -> None:
         raise EventZooError(f"{given.output} exists; give --overwrite to replace it")
     tables.check_outputs(given.output, None)
     model = load(given.model)
-    recorded = streaming.Recorded.of(given, model)
+    recorded = inputs.Recorded.of(given, model)
     with nullcontext() if given.output is None else closing(_Output(given.output)) as output:
-        stream = streaming.compiled(model, streaming.window_of(given))
+        stream = inputs.compiled(model, inputs.window_of(given))
         tally = Tally(stream, speed=given.real_time)
         try:
-            with Display(tally, streaming.subject(stream, given.input)) as display:
+            with Display(tally, inputs.subject(stream, given.input)) as display:
                 for events in _parts(recorded, given, tally, display):
                     seconds = tally.push(events)
                     if output is not None:
@@ -69,12 +70,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: eventzoo stream --model local-dir:runs/aegnn_shapes/version_0/model --input recording.dat --window-us 100000 "
         "--real-time --output answers.jsonl",
     )
-    streaming.add_arguments(parser)
+    inputs.add_arguments(parser)
     pace = parser.add_argument_group(
         "pace", "a push brings the answer up to date; what it holds is taken together, which costs less for each event"
     ).add_mutually_exclusive_group()
-    pace.add_argument("--chunk-us", type=streaming.positive, metavar="T", help=f"a push for every T microseconds, default {_CHUNK_US:,}")
-    pace.add_argument("--chunk-events", type=streaming.positive, metavar="N", help="a push for every N events; 1: an answer to each")
+    pace.add_argument("--chunk-us", type=inputs.positive, metavar="T", help=f"a push for every T microseconds, default {_CHUNK_US:,}")
+    pace.add_argument("--chunk-events", type=inputs.positive, metavar="N", help="a push for every N events; 1: an answer to each")
     pace.add_argument(
         "--real-time",
         type=_speed,
@@ -103,7 +104,7 @@ def _speed(text: str) -> float:
     return speed
 
 
-def _parts(recorded: streaming.Recorded, given: argparse.Namespace, tally: Tally, display: Display) -> Iterator[Events]:
+def _parts(recorded: inputs.Recorded, given: argparse.Namespace, tally: Tally, display: Display) -> Iterator[Events]:
     """The recording in the parts that are to be pushed, each when it is time for it."""
     if given.real_time is not None:
         return _due(_clocked(recorded.chunks(count=_BLOCK), tally), tally, display)

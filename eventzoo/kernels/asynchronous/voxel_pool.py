@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from eventzoo.kernels.sites import (
+from eventzoo.kernels.asynchronous.sites import (
     LEFT,
     TOUCHED,
     TRANSACTION,
@@ -24,7 +24,7 @@ from eventzoo.kernels.sites import (
     leave,
     touch,
 )
-from eventzoo.kernels.voxel_graph import VoxelGraph, touch_readers
+from eventzoo.kernels.asynchronous.voxel_graph import VoxelGraph, touch_readers
 
 
 class Cells(NamedTuple):

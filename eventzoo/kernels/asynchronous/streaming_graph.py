@@ -12,8 +12,21 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from eventzoo.kernels.asynchronous.sites import (
+    ARRIVED,
+    TRANSACTION,
+    Edges,
+    Indices,
+    Integers,
+    Rows,
+    Sites,
+    add,
+    arrive,
+    begin,
+    leave,
+    touch,
+)
 from eventzoo.kernels.radius_graph import UNLIMITED, disc, search_chains
-from eventzoo.kernels.sites import ARRIVED, TRANSACTION, Edges, Indices, Integers, Rows, Sites, add, arrive, begin, leave, touch
 
 FIRST, LAST, EDGE_FIRST, EDGE_LAST, EDGE_KEPT, NOW, BASE = range(7)  # positions in StreamingGraph.at
 NEVER = np.iinfo(np.int64).min

@@ -11,9 +11,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from eventzoo.kernels.event_pool import Members
-from eventzoo.kernels.sites import ARRIVED, LEFT, TRANSACTION, Edges, Floats, Indices, Integers, Sites, add, touch
-from eventzoo.kernels.streaming_graph import StreamingGraph
+from eventzoo.kernels.asynchronous.event_pool import Members
+from eventzoo.kernels.asynchronous.sites import ARRIVED, LEFT, TRANSACTION, Edges, Floats, Indices, Integers, Sites, add, touch
+from eventzoo.kernels.asynchronous.streaming_graph import StreamingGraph
 
 
 class VoxelGraph(NamedTuple):

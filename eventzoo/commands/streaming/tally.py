@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from eventzoo.commands import answers
+from eventzoo.commands.streaming import answers
 from eventzoo.events import Events
 
 if TYPE_CHECKING:

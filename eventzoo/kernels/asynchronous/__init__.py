@@ -1,0 +1,1 @@
+"""Kernels of asynchronous networks: state in arrays, and what an event changes in it."""
