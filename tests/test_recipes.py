@@ -12,6 +12,7 @@ import torch
 import yaml
 
 import eventzoo
+from eventzoo.asynchronous.window import Window, with_own_window
 from eventzoo.data.dataset import EventDataset
 from eventzoo.specs import build
 from eventzoo.tasks.results import ClassificationResult
@@ -75,7 +76,7 @@ def test_from_training_to_the_loaded_model(command_line, real_layouts, tmp_path,
         for row in csv.DictReader(file):
             predictions[row["key"]].append(row)
     model = eventzoo.load(f"local-dir:{run / 'model'}")
-    assert all(transform.streams for transform in model.transforms)
+    assert all(transform.streams for transform in with_own_window(model.transforms, Window())[0])
     dataset = build(yaml.safe_load(written.with_name("predict.yaml").read_text())["data"]["dataset"], EventDataset)
     assert len(dataset) >= 3
     for sample in dataset:
