@@ -51,7 +51,7 @@ def test_from_training_to_the_loaded_model(command_line, real_layouts, tmp_path,
     simulated = "MovingShapes" in str(specification["data"]["dataset"])
     settings = ["--config", recipe, "--data.batch_size", 2, *(["--data.dataset.init_args.size", 4] if simulated else [])]
     quiet = ["--trainer.enable_progress_bar", "false"]
-    unsure = ["--model.head.init_args.score_threshold", 1e-4, "--model.head.init_args.max_detections", 5]  # as it is after one epoch
+    unsure = ["--model.head.init_args.score_threshold", 1e-6, "--model.head.init_args.max_detections", 5]  # as it is after one epoch
 
     command_line("prepare", *settings, "--jobs", 1, "--splits", '["train", "val", "test"]')
     command_line("fit", *settings, *quiet, *(unsure if detection else []), "--trainer.max_epochs", 1)
