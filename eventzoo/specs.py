@@ -97,7 +97,8 @@ def refusal(error: Exception) -> str | None:
     found = re.search(r"^ *Errors:\n +- (.*?)\n *(?:- Expected a <class 'NoneType'>|Given value)", str(error), re.MULTILINE | re.DOTALL)
     if found is None:
         return None
-    return re.sub(r"\n\s*", " ", re.sub(r"^Problem with given class_path '[\w.]*':", "", found[1])).strip()
+    innermost = re.split(r"Errors:\s+- ", found[1])[-1]  # of a union within a part of a union
+    return re.sub(r"\n\s*", " ", re.sub(r"^Problem with given class_path '[\w.]*':", "", innermost)).strip()
 
 
 def _plain(value: Any, owner: type, name: str) -> Any:

@@ -18,6 +18,7 @@ SMALL = (
     *("--config", REPOSITORY / "configs" / "aegnn_shapes.yaml", "--data.dataset.init_args.size", 20, "--data.batch_size", 5),
     *("--model.backbone.channels", "[4, 8, 8, 8, 8, 8, 8]", "--trainer.enable_progress_bar", "false"),
 )
+DETECTION = ("--config", REPOSITORY / "configs" / "aegnn_shapes_detection.yaml", "--trainer.fast_dev_run", "true")
 
 
 @pytest.fixture
@@ -164,6 +165,9 @@ def test_killed_and_resumed_equals_undisturbed(command_line, in_folder, store, s
     [
         (["fit", *SMALL, "--data.dataset", "MovingShaps"], "data.dataset: no dataset named 'MovingShaps'. Did you mean MovingShapes?"),
         (["fit", *SMALL, "--model.backbone", "AEGN"], "backbone: no backbone named 'AEGN'. Did you mean AEGNN?"),
+        (["fit", *SMALL, "--model", "Detektion"], "model: there is no task named 'Detektion'. Did you mean Detection?"),
+        (["fit", *DETECTION, "--model.head", "YOLOXHed"], "head: there is no head named 'YOLOXHed'. Did you mean YOLOXHead or YOLOHead?"),
+        (["fit", *DETECTION, "--model.head.nms_iou", "3"], "error: YOLOXHead: score_threshold and nms_iou are 0 to 1"),
         (
             ["fit", *SMALL, "--data.representation", "Graph"],
             "data.representation: no representation named 'Graph'. Did you mean EventGraph?",

@@ -254,11 +254,16 @@ def _explained(message: str) -> str:
         argument = key[1].split(".")[-1]
         if f"{argument}s" in registry.GROUPS:
             return f"{key[1]}: {registry.unknown(f'{argument}s', name[1])}"
-        if argument.endswith("transforms"):
-            names = [part for part in transforms.__all__ if part[0].isupper() and part not in ("EventTransform", "EventMix")]
+        all_transforms = [part for part in transforms.__all__ if part[0].isupper() and part not in ("EventTransform", "EventMix")]
+        kinds = {
+            "model": ("task", [Classification.__name__, Detection.__name__]),
+            "head": ("head", [YOLOHead.__name__, YOLOXHead.__name__]),
+        }
+        kind, names = ("transform", all_transforms) if argument.endswith("transforms") else kinds.get(argument, ("", []))
+        if names:
             close = difflib.get_close_matches(name[1], names, n=2)
             hint = f" Did you mean {' or '.join(close)}?" if close else ""
-            return f"{key[1]}: there is no transform named {name[1]!r}.{hint} There are {', '.join(names)}"
+            return f"{key[1]}: there is no {kind} named {name[1]!r}.{hint} There are {', '.join(names)}"
     option = re.search(r"(?:Option '|unrecognized arguments: --)([\w.]+)", message)
     if option:
         owners: dict[str, list[str]] = {}
