@@ -2,12 +2,12 @@
 
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from eventzoo.data.representation import Representation
 from eventzoo.events import Events
+from eventzoo.kernels.pixel_maps import event_frames
 from eventzoo.nn.backbone import Kind
 
 
@@ -25,10 +25,7 @@ class Histogram(Representation[Tensor]):
 
     def __call__(self, events: Events) -> Tensor:
         """The counts of one recording."""
-        width, height = events.sensor_size
-        bins = (events.p * np.int64(height) + events.y) * width + events.x
-        counts = np.bincount(bins, minlength=2 * height * width).astype(np.float32)
-        return torch.from_numpy(counts.reshape(2, height, width))
+        return torch.from_numpy(event_frames(events, 1, None))
 
     def collate(self, samples: list[Tensor]) -> Tensor:
         """`[B, 2, height, width]`."""
