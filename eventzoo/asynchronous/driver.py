@@ -84,7 +84,9 @@ def _source(plan: Plan, output: str, names: dict[Callable[..., Any], str]) -> st
     for part in plan.body:
         step = plan.steps[part.step]
         lines = (
-            _loop(part, step.cost.unit > 0, call, names) if isinstance(part, RowLoop) else [f"work[{part.step}, 0] += {call(part.call)}"]
+            _loop(part, step.cost.unit > 0, call, names)
+            if isinstance(part, RowLoop)
+            else [f"work[{part.step}, {0 if step.graph is None else 1}] += {call(part.call)}"]
         )
         body += [f"# {step.name}", *lines]
     imports = []
@@ -158,7 +160,7 @@ def _loop(loop: RowLoop, counts_units: bool, call: Callable[[Call], str], names:
     lines = [f"{name(sites.open_worklist)}({domain}, {output})"]
     lines += [f"{name(sites.add_changed)}({domain}, {x.rows.name})" for x in loop.inputs]
     if loop.graph is not None:
-        graph, readers, changed = loop.graph.state.name, name(loop.graph.add_readers), loop.inputs[0].rows.name
+        graph, readers, changed = loop.graph.state.name, name(loop.graph.add_readers), loop.x.rows.name
         lines.append(f"{name(sites.add_touched)}({domain})")
         lines.append(f"{readers}({graph}, {domain}, {changed}.changed, {changed}.counts[0])")
         if loop.reads_degrees:

@@ -125,8 +125,9 @@ class CompiledEngine:
             joined = 0 if step.graph is None else step.graph.edges.value.degree[there].sum()
             dense = len(there) * (step.cost.site + step.cost.unit * units / max(sites, 1)) + joined * step.cost.edge
             done = sites * step.cost.site + edges * step.cost.edge + units * step.cost.unit
-            before = found.get(step.name, (0.0, 0.0, int(sites), len(there)))
-            found[step.name] = (before[0] + float(done), before[1] + float(dense), *before[2:])
+            before = found.get(step.name, (0.0, 0.0, 0, 0))
+            computed = before[2:] if before[2] else (int(sites), len(there))  # of its steps, the first that computes sites
+            found[step.name] = (before[0] + float(done), before[1] + float(dense), *computed)
         return [(name, *operations) for name, operations in found.items()]
 
     def state_dict(self) -> Arrays:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eventzoo.asynchronous.plan import Domain, EdgeIndex, EdgeOffsets, Features, Graph, Positions, SampleIndex
+from eventzoo.nn.sparse import SparseMap
 
 PLANNED = (Features, EdgeIndex, EdgeOffsets, Positions, SampleIndex)
 """What `materialise` takes."""
@@ -19,11 +20,10 @@ def materialise(value: Any) -> Any:
     Sites come in their order: events by time, voxels and cells by number.
     """
     if isinstance(value, Features):
+        if value.sparse:
+            return _sparse_map(value)
         rows = torch.from_numpy(value.rows.value.rows[slots(value.domain)])
-        if value.size is None:
-            return rows
-        width, height = value.size
-        return rows.T.reshape(1, value.channels, height, width)
+        return rows if value.size is None else _map(rows, value.size)
     if isinstance(value, Positions):
         return torch.from_numpy(value.graph.positions(value.graph.state.value, slots(value.domain))[:, : value.dimensions])
     if isinstance(value, SampleIndex):
@@ -31,6 +31,17 @@ def materialise(value: Any) -> Any:
     if isinstance(value, EdgeIndex):
         return _edges(value.graph)[0]
     return _edges(value.graph)[1]
+
+
+def _sparse_map(value: Features) -> SparseMap:
+    assert value.size is not None  # noqa: S101  # a sparse map has one
+    active = torch.from_numpy(value.domain.sites.value.alive[:, None].copy())
+    return SparseMap(_map(torch.from_numpy(value.rows.value.rows.copy()) * active, value.size), _map(active, value.size))
+
+
+def _map(rows: Tensor, size: tuple[int, int]) -> Tensor:
+    """A row a cell `[cells, C]` as a map `[1, C, height, width]`."""
+    return rows.T.reshape(1, rows.shape[1], size[1], size[0])
 
 
 def slots(domain: Domain) -> NDArray[np.int64]:

@@ -105,12 +105,14 @@ class Features:
         domain: The domain.
         size: `(width, height)` where the sites are the cells of a map `[1, C, height, width]`, x fastest; None for `[N, C]`.
         shared: Whether more than one layer reads them, so that none may change them in their place.
+        sparse: Whether only some cells of the map are sites, as in a `SparseMap`; a cell's slot is its number.
     """
 
     rows: State
     domain: Domain
     size: tuple[int, int] | None = None
     shared: bool = True
+    sparse: bool = False
 
     @property
     def channels(self) -> int:
@@ -204,10 +206,14 @@ class Call:
 
 @dataclass(eq=False)
 class RowLoop:
-    """A loop over the sites that a layer has to compute, with the layers that change its rows in their place."""
+    """A loop over the sites that a layer has to compute, with the layers that change its rows in their place.
+
+    It computes the sites whose row changed in any of `inputs`, and those that read a row of `x` that did.
+    """
 
     step: int
     output: Features
+    x: Features
     inputs: list[Features]
     graph: Neighbourhood | None
     reads_degrees: bool
@@ -280,13 +286,13 @@ class Plan:
             sites.domain, sites.per_site = domain, site_kernels.PER_SITE
         return domain
 
-    def features(self, domain: Domain, channels: int, size: tuple[int, int] | None = None) -> Features:
-        """Features of a domain's sites, for a step to write."""
+    def features(self, domain: Domain, channels: int, size: tuple[int, int] | None = None, sparse: bool = False) -> Features:
+        """Features of a domain's sites, for a step to write. A map has a `size`; if only some cells are sites, it is `sparse`."""
         rows = self.state(make_rows(domain.capacity, channels))
         self._made_at[rows.name] = len(self.body)
         if domain.grows:
             rows.domain, rows.per_site = domain, {"rows": 0, "changed": 0}
-        return Features(rows, domain, size)
+        return Features(rows, domain, size, sparse=sparse)
 
     def vector(self, channels: int) -> Features:
         """Features of all that there is, for a step to write."""
@@ -335,6 +341,7 @@ class Plan:
         graph: Neighbourhood | None = None,
         reads_degrees: bool = False,
         cost: Cost | None = None,
+        output: Features | None = None,
     ) -> Features:
         """A layer that makes a site's row from its own and its neighbours' rows.
 
@@ -348,14 +355,16 @@ class Plan:
             graph: The graph, or other neighbourhood, whose edges it reads.
             reads_degrees: Whether a row depends on how many edges lead into the neighbours.
             cost: What it costs.
+            output: What it writes, where that is not a row for each site of `x`: features of the graph's domain.
         """
-        output = self.features(x.domain, channels, x.size)
+        output = output or self.features(x.domain, channels, x.size, x.sparse)
         arguments = [*(state.name for state in weights), f"{x.rows.name}.rows", "slot"]
         if graph is not None:
             arguments += [graph.edges.name, "count"]
         call = Call(function, [*arguments, f"{output.rows.name}.row"])
-        step = self._step(x.domain, graph, cost or Cost())
-        loop = RowLoop(step, output, [x], graph, reads_degrees, [call])
+        step = self._step(output.domain, graph, cost or Cost())
+        loop = RowLoop(step, output, x, [x] if output.domain is x.domain else [], graph, reads_degrees, [call])
+        self._made_at[output.rows.name] = len(self.body)
         self._loops[output.rows.name] = loop
         self.body.append(loop)
         return output
@@ -382,7 +391,7 @@ class Plan:
             arguments.append(f"{other.rows.name}.rows[slot]")
         loop.calls.append(Call(function, arguments))
         self._step(x.domain, None, cost or Cost(), loop.step)
-        return Features(x.rows, x.domain, x.size, shared=False)
+        return Features(x.rows, x.domain, x.size, shared=False, sparse=x.sparse)
 
     def _loop_of(self, x: Features, other: Features | None) -> RowLoop | None:
         """The loop that writes `x`, if it may go on with it: nobody else reads it, and `other` is there before it runs."""
@@ -391,16 +400,24 @@ class Plan:
             return None
         return loop if other is None or self._made_at[other.rows.name] < self.body.index(loop) else None
 
-    def step(self, function: Compiled, arguments: Sequence[State], domain: Domain, cost: Cost | None = None) -> None:
+    def step(
+        self,
+        function: Compiled,
+        arguments: Sequence[State],
+        domain: Domain,
+        cost: Cost | None = None,
+        graph: Neighbourhood | None = None,
+    ) -> None:
         """A layer that does its own bookkeeping.
 
         Args:
-            function: Compiled, takes the arguments' arrays, and returns how many sites it computed.
+            function: Compiled, takes the arguments' arrays, and returns how many sites it computed, or, with a graph, how many edges.
             arguments: States, in the order that the function takes them.
             domain: The sites that a synchronous forward would compute.
             cost: What it costs.
+            graph: What the edges belong to that it computes.
         """
-        step = self._step(domain, None, cost or Cost())
+        step = self._step(domain, graph, cost or Cost())
         self.body.append(Plain(step, Call(function, [state.name for state in arguments])))
 
     def _step(self, domain: Domain, graph: Neighbourhood | None, cost: Cost, counter: int | None = None) -> int:

@@ -1,94 +1,133 @@
-"""Convolution of a map, kept up to date cell by cell.
+"""Convolution of a map, dense or sparse, kept up to date cell by cell.
 
-What a cell contributes to the cells around it, its *shares*, depends on that cell alone. They are kept, so that a cell that changed is
-multiplied once by the weights of all taps, and the cells around it add up shares anew: with k × k taps that is k² times fewer products than
-convolving all of them, and as exact, because no sum is corrected by a difference.
+What a cell contributes through a tap of the kernel, its *share*, depends on that cell alone. Shares are kept, so that a changed cell is
+multiplied once by the weights of each tap, and the cells that read it add up shares anew: with k × k taps that is up to k² times fewer
+products than convolving all of those cells, and as exact, because no sum is corrected by a difference. On a sparse map, only shares that an
+active site reads are computed.
 """
 
 from typing import NamedTuple
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
-from eventzoo.kernels.asynchronous.products import multiply_pair, multiply_row
-from eventzoo.kernels.asynchronous.sites import Edges, Floats, Indices, Rows, Sites, add, copy_row
+from eventzoo.kernels.asynchronous.map_taps import Taps
+from eventzoo.kernels.asynchronous.products import multiply_four, multiply_pair, multiply_row
+from eventzoo.kernels.asynchronous.sites import ARRIVED, Edges, Floats, Indices, Integers, Rows, Sites, copy_row
 
 
 class MapKernel(NamedTuple):
-    """A convolution's weights, and which cells its taps read.
+    """A convolution's weights.
 
     Attributes:
-        weight: float32 `[C_in, taps · C_out]`.
+        weight: float32 `[taps, C_in, C_out]`.
         bias: float32 `[C_out]`.
-        reads: The cell that each tap of a cell reads, -1 beyond the map's edge; int32 `[cells, taps]`.
     """
 
     weight: Floats
     bias: Floats
-    reads: Indices
 
 
 class TapShares(NamedTuple):
-    """The product of each cell's features with the weights of every tap, float32 `[cells, taps · C_out]`."""
+    """What the cells contribute.
+
+    Attributes:
+        share: The product of each cell's features with the weights of every tap, float32 `[cells, taps · C_out]`.
+        known: Whether a share is that of the cell's features as they are, bool `[cells, taps]`.
+        wanted: Cells that are to be multiplied by a tap's weights, int32 `[taps, cells]`.
+        counts: How many these are. int64 `[taps]`.
+    """
 
     share: Floats
+    known: NDArray[np.bool_]
+    wanted: Indices
+    counts: Integers
 
 
-def taps(size: tuple[int, int], kernel_size: tuple[int, int]) -> Indices:
-    """The cell that each tap of each cell reads, -1 beyond the map's edge.
+def make_shares(cells: int, taps: int, channels: int) -> TapShares:
+    """No share is known."""
+    share = np.zeros((cells, taps * channels), np.float32)
+    return TapShares(share, np.zeros((cells, taps), np.bool_), np.zeros((taps, cells), np.int32), np.zeros(taps, np.int64))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def multiply_changed(kernel: MapKernel, taps: Taps, shares: TapShares, x: Rows, inputs: Sites, outputs: Sites) -> int:
+    """Bring the shares up to date that active sites read: those of cells that changed, and those that new sites are the first to read.
 
     Args:
-        size: `(width, height)` of the map.
-        kernel_size: `(height, width)` of the kernel, odd, whose middle lies on the cell.
+        kernel: The weights.
+        taps: Which cells the taps read.
+        shares: The shares.
+        x: Features of the input.
+        inputs: Its sites.
+        outputs: Sites of the output.
 
     Returns:
-        int32 `[cells, taps]`, cells and taps row by row.
+        Number of products of a row with a tap's weights.
     """
-    width, height = size
-    tap_row, tap_column = (offset.ravel() for offset in np.indices(kernel_size))
-    row, column = (place.ravel()[:, None] for place in np.indices((height, width)))
-    row, column = row + tap_row - kernel_size[0] // 2, column + tap_column - kernel_size[1] // 2
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    return np.where(inside, row * width + column, -1).astype(np.int32)
+    reads, feeds, known, wanted, counts = taps.reads, taps.feeds, shares.known, shares.wanted, shares.counts
+    changed, alive, reading, arrived = x.changed, inputs.alive, outputs.alive, outputs.arrived
+    width = len(counts)
+    for tap in range(width):
+        counts[tap] = 0
+    for k in range(x.counts[0]):
+        cell = changed[k]
+        for tap in range(width):
+            reader = feeds[cell, tap]
+            known[cell, tap] = reader >= 0 and alive[cell] and reading[reader]
+            if known[cell, tap]:
+                wanted[tap, counts[tap]] = cell
+                counts[tap] += 1
+    for k in range(outputs.counts[ARRIVED]):
+        for tap in range(width):
+            cell = reads[arrived[k], tap]
+            if cell >= 0 and alive[cell] and not known[cell, tap]:
+                known[cell, tap] = True
+                wanted[tap, counts[tap]] = cell
+                counts[tap] += 1
+    products = 0
+    for tap in range(width):
+        _multiply_wanted(kernel.weight[tap], shares.share, wanted[tap], counts[tap], tap * len(kernel.bias), x.rows)
+        products += counts[tap]
+    return products
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def multiply_changed(kernel: MapKernel, shares: TapShares, x: Rows) -> int:
-    """Bring the shares of the cells up to date whose features changed; how many these are."""
-    count = x.counts[0]
-    for k in range(0, count - 1, 2):
-        one, other = x.changed[k], x.changed[k + 1]
-        multiply_pair(shares.share[one], shares.share[other], x.rows[one], x.rows[other], kernel.weight)
-    if count % 2 == 1:
-        last = x.changed[count - 1]
-        multiply_row(shares.share[last], x.rows[last], kernel.weight)
-    return int(count)
+def _multiply_wanted(weight: Floats, share: Floats, wanted: Indices, count: int, first: int, rows: Floats) -> None:
+    """Multiply cells by the weights of one tap, four at a time: the weights, which are what takes the time, are read once for them."""
+    last, k = first + weight.shape[1], 0
+    while k + 4 <= count:
+        a, b, c, d = wanted[k], wanted[k + 1], wanted[k + 2], wanted[k + 3]
+        outs = share[a, first:last], share[b, first:last], share[c, first:last], share[d, first:last]
+        multiply_four(outs, (rows[a], rows[b], rows[c], rows[d]), weight)
+        k += 4
+    if k + 2 <= count:
+        a, b = wanted[k], wanted[k + 1]
+        multiply_pair(share[a, first:last], share[b, first:last], rows[a], rows[b], weight)
+        k += 2
+    if k < count:
+        multiply_row(share[wanted[k], first:last], rows[wanted[k]], weight)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def add_shares(kernel: MapKernel, shares: TapShares, x: Floats, cell: int, edges: Edges, count: int, out: Floats) -> None:  # noqa: ARG001
-    """A cell's row: the sum of the shares that its taps read, in their order."""
+def add_shares(
+    kernel: MapKernel,
+    taps: Taps,
+    shares: TapShares,
+    inputs: Sites,
+    x: Floats,  # noqa: ARG001  # the shares are made of it
+    cell: int,
+    edges: Edges,  # noqa: ARG001  # reads tells which cells there are
+    count: int,  # noqa: ARG001
+    out: Floats,
+) -> None:
+    """A site's row: the sum of the shares that its taps read, in their order."""
     copy_row(out, kernel.bias)
     channels = len(out)
-    for tap in range(kernel.reads.shape[1]):
-        source = kernel.reads[cell, tap]
-        if source >= 0:
+    for tap in range(taps.reads.shape[1]):
+        source = taps.reads[cell, tap]
+        if source >= 0 and inputs.alive[source]:
             share, first = shares.share[source], tap * channels
             for c in range(channels):
                 out[c] += share[first + c]
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def incoming(kernel: MapKernel, edges: Edges, cells: Sites, cell: int) -> int:  # noqa: ARG001  # they never change
-    """How many cells a cell reads; which they are, `reads` tells."""
-    return int(edges.degree[cell])
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def add_readers(kernel: MapKernel, cells: Sites, slots: Indices, count: int) -> None:
-    """Put the cells on the worklist that read any of these: the same as those that it reads, as the kernel's middle lies on it."""
-    for k in range(count):
-        for tap in range(kernel.reads.shape[1]):
-            reader = kernel.reads[slots[k], tap]
-            if reader >= 0:
-                add(cells, reader)

@@ -69,3 +69,51 @@ def multiply_pair(out0: Floats, out1: Floats, row0: Floats, row1: Floats, matrix
             a = matrix[k, o]
             out0[o] += row0[k] * a
             out1[o] += row1[k] * a
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def multiply_four(outs: tuple[Floats, Floats, Floats, Floats], rows: tuple[Floats, Floats, Floats, Floats], matrix: Floats) -> None:
+    """`multiply_row` of four rows at once: as fast as a core multiplies, where one row waits for the matrix."""
+    out0, out1, out2, out3 = outs
+    row0, row1, row2, row3 = rows
+    for out in outs:
+        clear_row(out)
+    channels, whole = len(out0), len(row0) // 4 * 4
+    for k in range(0, whole, 4):
+        a0, b0, c0, d0 = row0[k], row0[k + 1], row0[k + 2], row0[k + 3]
+        a1, b1, c1, d1 = row1[k], row1[k + 1], row1[k + 2], row1[k + 3]
+        a2, b2, c2, d2 = row2[k], row2[k + 1], row2[k + 2], row2[k + 3]
+        a3, b3, c3, d3 = row3[k], row3[k + 1], row3[k + 2], row3[k + 3]
+        for o in range(channels):
+            a, b, c, d = matrix[k, o], matrix[k + 1, o], matrix[k + 2, o], matrix[k + 3, o]
+            total = out0[o]
+            total += a0 * a
+            total += b0 * b
+            total += c0 * c
+            total += d0 * d
+            out0[o] = total
+            total = out1[o]
+            total += a1 * a
+            total += b1 * b
+            total += c1 * c
+            total += d1 * d
+            out1[o] = total
+            total = out2[o]
+            total += a2 * a
+            total += b2 * b
+            total += c2 * c
+            total += d2 * d
+            out2[o] = total
+            total = out3[o]
+            total += a3 * a
+            total += b3 * b
+            total += c3 * c
+            total += d3 * d
+            out3[o] = total
+    for k in range(whole, len(row0)):
+        for o in range(channels):
+            a = matrix[k, o]
+            out0[o] += row0[k] * a
+            out1[o] += row1[k] * a
+            out2[o] += row2[k] * a
+            out3[o] += row3[k] * a

@@ -13,6 +13,7 @@ from torch_geometric.nn import BatchNorm as GraphBatchNorm
 from eventzoo.asynchronous import AsyncConverter, Cost, Features, Plan, Unsupported
 from eventzoo.kernels.asynchronous.exponential import exponential
 from eventzoo.kernels.asynchronous.sites import Floats
+from eventzoo.nn.sparse import SparseBatchNorm, SparseReLU
 
 
 class Constants(NamedTuple):
@@ -32,18 +33,18 @@ class AsyncActivation(AsyncConverter):
     """Activations, of a site's features one by one."""
 
     handles: ClassVar = (
-        *(nn.ELU, nn.ReLU, nn.LeakyReLU, nn.SiLU, nn.Sigmoid, nn.Tanh),
+        *(nn.ELU, nn.ReLU, nn.LeakyReLU, nn.SiLU, nn.Sigmoid, nn.Tanh, SparseReLU),
         *(F.elu, F.relu, F.leaky_relu, F.silu, torch.relu, torch.sigmoid, torch.tanh, torch.Tensor.relu, F.sigmoid, F.tanh),
     )
 
     def convert(self, plan: Plan, layer: Any, *args: Any, **kwargs: Any) -> Features:
         """The activated features."""
-        x, *rest = args or (kwargs["input"],)
+        x, *rest = args or (kwargs["x" if isinstance(layer, SparseReLU) else "input"],)
         if not isinstance(x, Features):
             raise Unsupported("it is not given features")
         is_module = isinstance(layer, nn.Module)
         base = next((base for base in type(layer).__mro__ if base in self.handles), layer)
-        name = base.__name__.lower()
+        name = base.__name__.lower().removeprefix("sparse")
         if name in ("elu", "leaky_relu", "leakyrelu"):
             attribute, default = ("alpha", 1.0) if name == "elu" else ("negative_slope", 0.01)
             value = getattr(layer, attribute) if is_module else kwargs.get(attribute, rest[0] if rest else default)
@@ -56,12 +57,12 @@ class AsyncActivation(AsyncConverter):
 class AsyncBatchNorm(AsyncConverter):
     """Batch normalisation as it is in evaluation: by the running statistics, which makes it a factor and a summand a channel."""
 
-    handles: ClassVar = (nn.BatchNorm1d, nn.BatchNorm2d, GraphBatchNorm)
+    handles: ClassVar = (nn.BatchNorm1d, nn.BatchNorm2d, GraphBatchNorm, SparseBatchNorm)
 
     def convert(self, plan: Plan, layer: Any, *args: Any, **kwargs: Any) -> Features:
         """The normalised features."""
         x = (args or tuple(kwargs.values()))[0]
-        norm = layer.module if isinstance(layer, GraphBatchNorm) else layer
+        norm: Any = layer.module if isinstance(layer, GraphBatchNorm | SparseBatchNorm) else layer
         if norm.running_mean is None:
             raise Unsupported("it keeps no running statistics, so that every event would change every site")
         if not isinstance(x, Features):
