@@ -1,4 +1,4 @@
-"""The detection head of AEGNN, in the style of YOLO."""
+"""The detection head of AEGNN and of asynet, in the style of YOLO."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Self
@@ -19,7 +19,7 @@ NO_OBJECT_WEIGHT = 0.5
 
 
 class YOLOHead(DetectionHead):
-    """Boxes in the cells of a coarse grid over the sensor, from one linear layer over all features.
+    """Boxes in the cells of a coarse grid over the sensor, from one linear layer over all features, or from two.
 
     Each of the boxes of a cell is (x, y, w, h, o, c…): its centre is at (σ(x), σ(y)) between the cell's edges, its size is
     (σ(w)² W, σ(h)² H) on a sensor of W × H, and its score for a class is σ(o) · softmax(c).
@@ -46,10 +46,23 @@ class YOLOHead(DetectionHead):
     * each box of a cell has classes of its own, not one set for all; with one box a cell, the outputs are as many;
     * scores are probabilities, not logits.
 
+    Messikommer et al., "Event-based Asynchronous Sparse Convolutional Networks", ECCV 2020, find two boxes in each cell of their network's
+    map, from a hidden layer: `num_boxes=2, hidden_channels=1024`, and the backbone's `out_size` as `grid`. It deviates from their
+    published code on purpose:
+
+    * outputs are bounded by σ, each box of a cell has classes of its own, and the numbers of a box stand side by side;
+    * coordinates weigh 2 instead of 5, and means are those of an image, not of all boxes of a batch, so that images without boxes count:
+      a batch without any is not NaN;
+    * boxes are not rounded to whole pixels, neither those found nor the objects, and cells divide the sensor without a rest;
+    * boxes that lie apart along both axes have an IoU of 0, not of the product of the two gaps;
+    * two objects in one cell are given a box each;
+    * a score is the probability of the class and of there being an object, not the former's logit; doubles are sought class by class.
+
     Args:
         num_boxes: Boxes of a cell.
         grid: `(columns, rows)` of cells. It need not be the backbone's map.
-        dropout: Share of the features that are dropped in training.
+        hidden_channels: Units of a linear layer with ReLU before the last; 0 for none.
+        dropout: Share of the features that are dropped in training, those of the hidden layer if there is one.
         score_threshold: Least score of a box in `result`.
         nms_iou: Of two boxes of a class that overlap by more than this intersection over union, the one of the lower score is dropped.
         max_detections: Most boxes of a recording; the best are kept.
@@ -66,6 +79,7 @@ class YOLOHead(DetectionHead):
         self,
         num_boxes: int = 1,
         grid: tuple[int, int] = (8, 6),
+        hidden_channels: int = 0,
         dropout: float = 0.0,
         score_threshold: float = 0.3,
         nms_iou: float = 0.5,
@@ -74,11 +88,13 @@ class YOLOHead(DetectionHead):
         super().__init__(score_threshold, nms_iou, max_detections)
         if num_boxes < 1 or min(grid) < 1:
             raise EventZooError(f"YOLOHead: num_boxes and both sides of the grid are at least 1, not {num_boxes} and {grid}")
-        self.num_boxes, self.grid = num_boxes, grid
+        if hidden_channels < 0:
+            raise EventZooError(f"YOLOHead: hidden_channels is a number of units, or 0 for no hidden layer, not {hidden_channels}")
+        self.num_boxes, self.grid, self.hidden_channels = num_boxes, grid, hidden_channels
         self.dropout = nn.Dropout(dropout)
 
     def connect(self, backbone: Backbone, num_classes: int) -> Self:
-        """Make the layer for the features of a backbone; the head itself.
+        """Make the layers for the features of a backbone; the head itself.
 
         Raises:
             EventZooError: The backbone does not know its sensor.
@@ -86,12 +102,14 @@ class YOLOHead(DetectionHead):
         self.sensor_size = self._sensor_size(backbone)
         width, height = backbone.out_size or (1, 1)
         columns, rows = self.grid
-        self.linear = nn.Linear(backbone.out_channels * width * height, rows * columns * self.num_boxes * (5 + num_classes))
+        features, hidden = backbone.out_channels * width * height, self.hidden_channels
+        self.hidden = nn.Sequential(nn.Linear(features, hidden), nn.ReLU()) if hidden else nn.Sequential()
+        self.linear = nn.Linear(hidden or features, rows * columns * self.num_boxes * (5 + num_classes))
         return self
 
     def forward(self, features: Tensor) -> Tensor:
         """What is said of all boxes."""
-        return self.linear(self.dropout(features.flatten(1)))  # type: ignore[no-any-return]
+        return self.linear(self.dropout(self.hidden(features.flatten(1))))  # type: ignore[no-any-return]
 
     def loss(self, output: Tensor, boxes: Sequence[Boxes]) -> dict[str, Tensor]:
         """The terms `offset`, `shape`, `confidence`, `no_object` and `class`, weighted; in float32, whatever the output is."""

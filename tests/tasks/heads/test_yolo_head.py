@@ -174,11 +174,33 @@ def test_it_takes_maps_and_vectors(given, out_size, shape):
     assert head.candidates(head(features))[1].shape == (2, 48, 3)
 
 
+@pytest.mark.parametrize(("out_size", "inputs"), [(None, 4), ((5, 4), 80)])
+def test_a_hidden_layer(given, out_size, inputs):
+    torch.manual_seed(0)
+    head = YOLOHead(2, (5, 4), dropout=0.5, hidden_channels=6).connect(given(out_size=out_size), 3)
+    weights, features = head.state_dict(), torch.randn(3, inputs)
+    assert {name: tuple(tensor.shape) for name, tensor in weights.items()} == {
+        "hidden.0.weight": (6, inputs),
+        "hidden.0.bias": (6,),
+        "linear.weight": (5 * 4 * 2 * SAID, 6),
+        "linear.bias": (5 * 4 * 2 * SAID,),
+    }
+    hidden = (features @ weights["hidden.0.weight"].T + weights["hidden.0.bias"]).clamp(min=0)
+    assert 0 < hidden.count_nonzero() < hidden.numel()
+    output = head.eval()(features.reshape(3, 4, 4, 5) if out_size else features)
+    torch.testing.assert_close(output, hidden @ weights["linear.weight"].T + weights["linear.bias"])
+    called = [node for node in fx.symbolic_trace(head).graph.nodes if node.op == "call_module"]
+    assert [node.target for node in called] == ["hidden.0", "hidden.1", "dropout", "linear"]
+    plain = [node.target for node in fx.symbolic_trace(YOLOHead().connect(given(), 3)).graph.nodes if node.op == "call_module"]
+    assert plain == ["dropout", "linear"]
+
+
 def test_a_head_is_rebuilt_from_its_specification(given):
     head = YOLOHead(num_boxes=2, grid=(3, 4), max_detections=7)
     rebuilt = build(spec_of(head), DetectionHead)
     assert (rebuilt.num_boxes, rebuilt.grid, rebuilt.max_detections, rebuilt.nms_iou) == (2, (3, 4), 7, 0.5)
     assert list(rebuilt.connect(given(), 3).state_dict()) == ["linear.weight", "linear.bias"]
+    assert build(spec_of(YOLOHead(hidden_channels=9)), DetectionHead).hidden_channels == 9
 
 
 @pytest.mark.parametrize(
@@ -188,6 +210,7 @@ def test_a_head_is_rebuilt_from_its_specification(given):
         (lambda given: YOLOHead(num_boxes=0), "num_boxes"),
         (lambda given: YOLOHead(grid=(0, 2)), "grid"),
         (lambda given: YOLOHead(max_detections=0), "max_detections"),
+        (lambda given: YOLOHead(hidden_channels=-1), "hidden_channels"),
     ],
 )
 def test_what_cannot_be_is_refused(given, made, said):
