@@ -1,10 +1,17 @@
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import eventzoo
+from eventzoo.asynchronous import Plan, Window
+from eventzoo.asynchronous.converter import converter_of, converters
+from eventzoo.asynchronous.materialise import materialise
+from eventzoo.asynchronous.plan import Plain
 from eventzoo.events import Events
+from eventzoo.kernels.asynchronous import sites
 from eventzoo.model import EventModel
 from eventzoo.nn.backbone import Backbone
 from eventzoo.nn.pool import GridMaxPool
@@ -52,6 +59,82 @@ class Layers(ClassificationHead):
 
     def forward(self, features):
         return self.layers(features)
+
+
+_known = cache(converters)
+
+
+class CarriedOut:
+    """Layers one after the other in a plan by themselves, over a dense map of `channels` and `size` (width, height), which a test writes
+    to. The plan is carried out in Python, not compiled as one.
+    """
+
+    def __init__(self, layers, channels, size):
+        self.layers = [layer.eval() for layer in layers]
+        self.plan = Plan(Window(), (8, 8), 1024)
+        self.x = self.output = self.plan.features(self.plan.domain(size[0] * size[1]), channels, size)
+        for layer in self.layers:
+            self.output = converter_of(layer, _known()).convert(self.plan, layer, self.output)
+            self.output.shared = False
+
+    def change(self, rows):
+        """Put rows `{cell: features}` on the map; the cells whose output is said to have changed."""
+        cells, x = self.x.domain.sites.value, self.x.rows.value
+        sites.begin_fixed(cells)
+        x.counts[0] = 0
+        for cell in range(len(cells.id)) if cells.counts[sites.TRANSACTION] == 1 else rows:
+            x.row[:] = rows.get(cell, 0)
+            sites.commit(cells, x, cell)
+        for part in self.plan.body:
+            values = {state.name: state.value for state in self.plan.states}
+            if isinstance(part, Plain):
+                part.call.function(*(values[name] for name in part.call.arguments))
+            else:
+                _carry_out(part, values)
+        output = self.output.rows.value
+        return set(output.changed[: output.counts[0]].tolist())
+
+    @property
+    def found(self):
+        """The output, as torch has it."""
+        return materialise(self.output)
+
+    @property
+    def expected(self):
+        """What torch makes of the map."""
+        x = materialise(self.x)
+        with torch.no_grad():
+            for layer in self.layers:
+                x = layer(x)
+        return x
+
+
+def _carry_out(loop, values):
+    domain, output = loop.output.domain.sites.value, loop.output.rows.value
+    sites.open_worklist(domain, output)
+    for x in loop.inputs:
+        sites.add_changed(domain, x.rows.value)
+    if loop.graph is not None:
+        changed = loop.x.rows.value
+        sites.add_touched(domain)
+        loop.graph.add_readers(loop.graph.state.value, domain, changed.changed, changed.counts[0])
+    for slot in domain.work[: domain.counts[sites.WORK]].tolist():
+        count = 0 if loop.graph is None else loop.graph.incoming(loop.graph.state.value, loop.graph.edges.value, domain, slot)
+        given = {
+            "slot": slot,
+            "count": count,
+            f"{loop.x.rows.name}.rows": loop.x.rows.value.rows,
+            f"{loop.output.rows.name}.row": output.row,
+        }
+        for call in loop.calls:
+            call.function(*((given | values)[name] for name in call.arguments))
+        sites.commit(domain, output, slot)
+
+
+@pytest.fixture(scope="session")
+def carried_out():
+    """The class `CarriedOut`."""
+    return CarriedOut
 
 
 @pytest.fixture(scope="session")
