@@ -17,8 +17,8 @@ SIZE = (25, 18)
 
 
 def shifted(channels, shift):
-    """Batch normalisation that does nothing but shift."""
-    norm = SparseBatchNorm(channels, eps=0)
+    """Batch normalisation that hardly does more than shift."""
+    norm = SparseBatchNorm(channels)
     nn.init.constant_(norm.module.bias, shift)
     return norm
 
