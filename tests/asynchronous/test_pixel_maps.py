@@ -38,9 +38,10 @@ class Image:
     def push(self, events, now=pixel_stream.NEVER):
         """Take events in one transaction; the pixels that were computed, and those whose row is said to have changed."""
         value = {state.name: state.value for state in self.plan.states}
-        source, (loop,) = self.plan.source.call, self.plan.body
+        source, (begin, loop) = self.plan.source.call, self.plan.body
         taken = source.function(*(value[name] for name in source.arguments), events.x, events.y, events.t, events.p, 0, len(events), now)
         assert taken == len(events)
+        begin.call.function(*(value[name] for name in begin.call.arguments))
         pixels, noted, output, (call,) = self.output.domain.sites.value, loop.x.rows.value, self.output.rows.value, loop.calls
         sites.open_worklist(pixels, output)
         sites.add_changed(pixels, noted)

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from eventzoo.kernels.asynchronous.sites import ARRIVED, TRANSACTION, Integers, Rows, Sites, arrive, begin, begin_fixed, leave
+from eventzoo.kernels.asynchronous.sites import TRANSACTION, Indices, Integers, Rows, Sites, arrive, begin, leave
 
 
 class PixelStream(NamedTuple):
@@ -81,7 +81,6 @@ def window_events(stream: PixelStream) -> tuple[NDArray[np.int16], NDArray[np.in
 def push_events(
     stream: PixelStream,
     events: Sites,
-    pixels: Sites,
     noted: Rows,
     x: NDArray[np.int16],
     y: NDArray[np.int16],
@@ -96,7 +95,6 @@ def push_events(
     Args:
         stream: The stream.
         events: Its events; their transaction begins here.
-        pixels: The pixels; their transaction begins here.
         noted: Rows of nothing; those of pixels change where a layer has to look at the pixel's events again.
         x: Columns of a part of the stream.
         y: Rows.
@@ -109,52 +107,52 @@ def push_events(
     Returns:
         `last`.
     """
-    at, newest, width = stream.at, stream.newest, stream.limits[WIDTH]
+    at, mask = stream.at, len(stream.place) - 1
     begin(events)
-    begin_fixed(pixels)
     noted.counts[0] = 0
-    for k in range(pixels.counts[ARRIVED]):
-        _note(stream, pixels, noted, pixels.arrived[k])
-    if now != NEVER:
-        _expire(stream, events, pixels, noted, now, 0)
-    mask = len(stream.place) - 1
-    for i in range(first, last):
-        _expire(stream, events, pixels, noted, t[i], 1)
-        number, pixel = at[LAST], y[i] * width + x[i]
+    # the functions below are given single arrays: to hand over all of them takes as long as the rest
+    for i in range(first if now == NEVER else first - 1, last):
+        comes = i >= first
+        oldest = _oldest(stream.t, at, stream.limits, t[i] if comes else now, comes)
+        while at[FIRST] < oldest:
+            slot = at[FIRST] & mask
+            at[FIRST] += 1
+            stream.size[stream.place[slot]] -= 1
+            leave(events, slot, False)
+            _note(stream.noted_in, events.counts, noted.changed, noted.counts, stream.place[slot] // 2)
+        if not comes:
+            continue
+        number, pixel = at[LAST], y[i] * stream.limits[WIDTH] + x[i]
         slot, place = number & mask, 2 * pixel + p[i]
         at[LAST] += 1
-        stream.place[slot], stream.t[slot], stream.before[slot] = place, t[i], newest[place]
-        newest[place] = number
+        stream.place[slot], stream.t[slot], stream.before[slot] = place, t[i], stream.newest[place]
+        stream.newest[place] = number
         stream.size[place] += 1
         arrive(events, slot, number)
-        _note(stream, pixels, noted, pixel)
+        _note(stream.noted_in, events.counts, noted.changed, noted.counts, pixel)
     if stream.limits[TICK_LENGTH] > 0 and at[LAST] > at[FIRST]:
         tick = stream.t[(at[LAST] - 1) & mask] // stream.limits[TICK_LENGTH]
         if tick != at[TICK]:
             at[TICK] = tick
             for pixel in range(len(stream.noted_in)):
                 if stream.size[2 * pixel] > 0 or stream.size[2 * pixel + 1] > 0:
-                    _note(stream, pixels, noted, pixel)
+                    _note(stream.noted_in, events.counts, noted.changed, noted.counts, pixel)
     return last
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _expire(stream: PixelStream, events: Sites, pixels: Sites, noted: Rows, now: int, coming: int) -> None:
-    """The events leave that are too old at the time `now`, or too many with the ones that come."""
-    at, mask = stream.at, len(stream.place) - 1
-    most, longest = stream.limits[MOST_EVENTS], stream.limits[MOST_TIME]
-    while at[FIRST] < at[LAST] and (at[LAST] + coming - at[FIRST] > most or now - stream.t[at[FIRST] & mask] >= longest):
-        slot = at[FIRST] & mask
-        at[FIRST] += 1
-        stream.size[stream.place[slot]] -= 1
-        leave(events, slot, False)
-        _note(stream, pixels, noted, stream.place[slot] // 2)
+def _oldest(times: Integers, at: Integers, limits: Integers, now: int, coming: int) -> int:
+    """Number of the oldest event that stays: others are too old at the time `now`, or too many with the ones that come."""
+    oldest, mask = at[FIRST], len(times) - 1
+    while oldest < at[LAST] and (at[LAST] + coming - oldest > limits[MOST_EVENTS] or now - times[oldest & mask] >= limits[MOST_TIME]):
+        oldest += 1
+    return int(oldest)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _note(stream: PixelStream, pixels: Sites, noted: Rows, pixel: int) -> None:
+def _note(noted_in: Integers, transaction: Integers, noted: Indices, count: Integers, pixel: int) -> None:
     """Put a pixel on the list of those to be looked at again."""
-    if stream.noted_in[pixel] != pixels.counts[TRANSACTION]:
-        stream.noted_in[pixel] = pixels.counts[TRANSACTION]
-        noted.changed[noted.counts[0]] = pixel
-        noted.counts[0] += 1
+    if noted_in[pixel] != transaction[TRANSACTION]:
+        noted_in[pixel] = transaction[TRANSACTION]
+        noted[count[0]] = pixel
+        count[0] += 1

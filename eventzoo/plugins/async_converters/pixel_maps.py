@@ -6,7 +6,7 @@ import numpy as np
 
 from eventzoo import representations
 from eventzoo.asynchronous import AsyncConverter, Features, Plan, State, Unsupported
-from eventzoo.kernels.asynchronous import pixel_rows, pixel_stream
+from eventzoo.kernels.asynchronous import map_taps, pixel_rows, pixel_stream
 
 if TYPE_CHECKING:
     from eventzoo.asynchronous.plan import Compiled
@@ -104,7 +104,8 @@ def _pixel_map(plan: Plan, row: "Compiled", settings: list[State], channels: int
     plan.begin(
         events,
         pixel_stream.push_events,
-        [stream, events.sites, pixels.sites, noted.rows],
+        [stream, events.sites, noted.rows],
         lambda: pixel_stream.window_events(stream.value),
     )
+    plan.step(map_taps.begin_map, [pixels.sites], pixels)
     return plan.rows(row, [stream, *settings], noted, channels)
