@@ -24,6 +24,8 @@ class Classification(Task):
         schedule: Course of the learning rate: "constant"; "one_cycle", which rises from 4 % of the optimiser's rate to the
             full rate over 30 % of all steps and then falls to nothing; or a scheduler of torch, stepped once an epoch.
         label_smoothing: Share of the target that is spread over all classes.
+        pretrained: Folder of a saved model, as `runs/…/model`, with whose backbone's weights and statistics training begins, as far as they
+            agree in name and shape. A checkpoint does not need it.
     """
 
     monitor: ClassVar[str] = "val/accuracy"
@@ -36,8 +38,9 @@ class Classification(Task):
         optimizer: OptimizerCallable = adamw,
         schedule: Schedule = "one_cycle",
         label_smoothing: float = 0.0,
+        pretrained: str | None = None,
     ) -> None:
-        super().__init__(backbone, ClassificationHead(dropout).connect(backbone, num_classes), num_classes, optimizer, schedule)
+        super().__init__(backbone, ClassificationHead(dropout).connect(backbone, num_classes), num_classes, optimizer, schedule, pretrained)
         self.save_hyperparameters()
         self.label_smoothing = label_smoothing
         self.val_accuracy = MulticlassAccuracy(num_classes, average="micro")

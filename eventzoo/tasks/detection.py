@@ -28,6 +28,8 @@ class Detection(Task):
             full rate over 30 % of all steps and then falls to nothing; or a scheduler of torch, stepped once an epoch.
         metrics: What computes the average precisions: `pycocotools`, or `faster_coco_eval`, an extra, which gives the same numbers
             sooner.
+        pretrained: Folder of a saved model, as `runs/…/model`, with whose backbone's weights and statistics training begins, as far as they
+            agree in name and shape. A checkpoint does not need it.
     """
 
     monitor: ClassVar[str] = "val/AP50"
@@ -41,9 +43,10 @@ class Detection(Task):
         optimizer: OptimizerCallable = adamw,
         schedule: Schedule = "one_cycle",
         metrics: Backend = "pycocotools",
+        pretrained: str | None = None,
     ) -> None:
         connected = (YOLOXHead() if head is None else head).connect(backbone, num_classes)
-        super().__init__(backbone, connected, num_classes, optimizer, schedule)
+        super().__init__(backbone, connected, num_classes, optimizer, schedule, pretrained)
         self.save_hyperparameters()
         self.val_precision = COCOAveragePrecision(self.classes, metrics)
         self.test_precision = COCOAveragePrecision(self.classes, metrics)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
@@ -18,6 +19,7 @@ from eventzoo.errors import EventZooError
 from eventzoo.nn.backbone import Backbone
 from eventzoo.tasks.heads import Head
 from eventzoo.tasks.results import Result, Scored
+from eventzoo.tasks.transfer import take_backbone
 
 Schedule = Literal["constant", "one_cycle"] | LRSchedulerCallable
 
@@ -35,6 +37,7 @@ class Task(LightningModule, ABC):
         head: What computes the answer from them, connected to the backbone.
         optimizer: Makes the optimiser.
         schedule: Course of the learning rate, as `Classification` describes it.
+        pretrained: Folder of a saved model, with whose backbone's weights training begins.
 
     Attributes:
         monitor: The metric that the best epoch is chosen by; the higher, the better.
@@ -43,9 +46,18 @@ class Task(LightningModule, ABC):
 
     monitor: ClassVar[str]
 
-    def __init__(self, backbone: Backbone, head: Head, num_classes: int, optimizer: OptimizerCallable, schedule: Schedule) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: Head,
+        num_classes: int,
+        optimizer: OptimizerCallable,
+        schedule: Schedule,
+        pretrained: str | None = None,
+    ) -> None:
         super().__init__()
         self.backbone, self.head, self.optimizer, self.schedule = backbone, head, optimizer, schedule
+        self.pretrained = pretrained
         self.classes = tuple(map(str, range(num_classes)))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -89,6 +101,16 @@ class Task(LightningModule, ABC):
                     f"{name} is made for a sensor of {backbone.sensor_size}, but {after} has {size} "
                     f"(width, height); set model.init_args.backbone.init_args.sensor_size to {list(size)}"
                 )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Know that the weights are a checkpoint's, which outweigh those of the model that its training began with."""
+        self.pretrained = None
+
+    def on_fit_start(self) -> None:
+        """Begin with the weights of another model, if so asked; say which."""
+        if self.pretrained is not None:
+            rank_zero_only(print)(take_backbone(self.backbone, self.pretrained))
+            self.pretrained = None
 
     def on_train_start(self) -> None:
         """Refuse to prolong a schedule that has its end built in; torch would fail in the midst of training."""
