@@ -14,16 +14,21 @@ import yaml
 import eventzoo
 from eventzoo.asynchronous.window import Window, with_own_window
 from eventzoo.data.dataset import EventDataset
+from eventzoo.data.transforms import EventTransform
 from eventzoo.specs import build
 from eventzoo.tasks.results import ClassificationResult
 
 RECIPES = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 LAYOUTS = {"NCars": {"duration": 100_000}, "NCaltech101": {}, "Gen1": {"duration": 600_000}, "NMNIST": {}}
-PARAMETERS = {  # of the original networks; N-Caltech101's detector has no class for the background, which has no boxes
+PARAMETERS = {  # of the original networks; N-Caltech101's detectors have no class for the background, which has no boxes
     "aegnn_ncars": 30_354,
     "aegnn_ncaltech101": 20_441_157,
     "aegnn_ncaltech101_detection": 30_659_520 - 48 * (2048 + 1),
     "aegnn_gen1": 20_922_672,
+    "asynet_ncars": 885_986,
+    "asynet_ncaltech101": 3_695_685,
+    "asynet_ncaltech101_detection": 14_928_141 + 35 * (1024 + 1) * (2 * (5 + 100) - (2 * 5 + 101)),  # each of a cell's boxes has classes
+    "asynet_gen1": 14_944_288 + 48 * (1024 + 1) * (2 * (5 + 2) - (2 * 5 + 2)),  # of its own
 }
 
 
@@ -48,6 +53,7 @@ def test_from_training_to_the_loaded_model(command_line, real_layouts, tmp_path,
     monkeypatch.setenv("EVENTZOO_DATA", str(real_layouts))
     specification = yaml.safe_load(recipe.read_text())
     detection = specification["model"]["class_path"] == "Detection"
+    backbone = specification["model"]["init_args"]["backbone"]["class_path"]
     simulated = "MovingShapes" in str(specification["data"]["dataset"])
     settings = ["--config", recipe, "--data.batch_size", 2, *(["--data.dataset.init_args.size", 4] if simulated else [])]
     quiet = ["--trainer.enable_progress_bar", "false"]
@@ -61,7 +67,7 @@ def test_from_training_to_the_loaded_model(command_line, real_layouts, tmp_path,
     assert "train: prepared in" in printed
     assert "val: prepared in" in printed
     if recipe.stem in PARAMETERS:
-        assert f"AEGNN, {PARAMETERS[recipe.stem]:,} parameters" in printed
+        assert f"{backbone}, {PARAMETERS[recipe.stem]:,} parameters" in printed
     assert list(run.glob("events.out.tfevents.*"))
 
     command_line("test", *settings, *quiet, "--ckpt_path", best)
@@ -103,6 +109,15 @@ def test_short_and_seeded(recipe):
     specification = yaml.safe_load(recipe.read_text())
     assert "seed_everything" in specification
     assert specification["trainer"]["logger"]["init_args"] == {"save_dir": "runs", "name": recipe.stem}
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if "WindowByCount" in recipe.read_text()], ids=recipe_id)
+def test_a_stream_can_have_the_window(recipe):
+    """The one that the evaluation's transforms end with."""
+    transforms = [build(spec, EventTransform) for spec in yaml.safe_load(recipe.read_text())["data"]["eval_transforms"]]
+    left, window = with_own_window(transforms, Window())
+    assert all(transform.streams for transform in left)
+    assert window.events == transforms[-1].count
 
 
 @pytest.mark.parametrize("name", ["aegnn_ncars", "aegnn_ncaltech101"])
