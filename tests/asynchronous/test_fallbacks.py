@@ -30,6 +30,13 @@ class MaskedLinear(nn.Linear):
         return super().forward(x) * (x > 0)
 
 
+class Presence(eventzoo.representations.Histogram):
+    """Whether there is an event: not what its base computes."""
+
+    def __call__(self, events):
+        return super().__call__(events).clamp(max=1)
+
+
 class Filter(Backbone):
     """Of images."""
 
@@ -155,10 +162,10 @@ def test_a_detection_head_that_is_not_converted(one_convolution, classifier, rou
 
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
 def test_a_representation_without_a_converter(classifier, rough, window):
-    model = classifier(Filter, eventzoo.representations.Histogram())
-    assert agree(model, rough(60, 6, SIZE), window) == ["Histogram"]
-    assert "Histogram: there is no async converter for it" in refused(model)
-    with pytest.raises(EventZooError, match="Histogram"):
+    model = classifier(Filter, Presence())
+    assert agree(model, rough(60, 6, SIZE), window) == ["Presence"]
+    assert "Presence: there is no async converter for it" in refused(model)
+    with pytest.raises(EventZooError, match="Presence"):
         model.asynchronous(Window(events=30, history=True))
 
 

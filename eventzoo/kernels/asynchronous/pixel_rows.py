@@ -11,6 +11,7 @@ import numpy as np
 
 from eventzoo.kernels.asynchronous.pixel_stream import FIRST, TICK, TICK_LENGTH, PixelStream
 from eventzoo.kernels.asynchronous.sites import Floats, Integers, clear_row
+from eventzoo.kernels.pixel_maps import FAINTEST
 
 
 class Setting(NamedTuple):
@@ -28,55 +29,50 @@ def histogram_row(stream: PixelStream, noted: Floats, pixel: int, out: Floats) -
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def event_frame_row(stream: PixelStream, noted: Floats, pixel: int, out: Floats) -> None:  # noqa: ARG001
     """Numbers of events of each bin and polarity."""
-    length, first, mask = stream.limits[TICK_LENGTH], stream.at[FIRST], len(stream.t) - 1
-    first_tick = stream.at[TICK] - len(out) // 2 + 1
-    clear_row(out)
+    length, first, mask, bins = stream.limits[TICK_LENGTH], stream.at[FIRST], len(stream.t) - 1, len(out) // 2
     for polarity in range(2):
         number = stream.newest[2 * pixel + polarity]
-        while number >= first:
-            bin_ = stream.t[number & mask] // length - first_tick
-            if bin_ < 0:
-                break
-            out[2 * bin_ + polarity] += np.float32(1)
-            number = stream.before[number & mask]
+        for back in range(bins):
+            begin, count = (stream.at[TICK] - back) * length, 0
+            while number >= first and stream.t[number & mask] >= begin:
+                count += 1
+                number = stream.before[number & mask]
+            out[2 * (bins - 1 - back) + polarity] = count
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def voxel_grid_row(stream: PixelStream, noted: Floats, pixel: int, out: Floats) -> None:  # noqa: ARG001
-    """Polarities, each shared by the ticks before and after it; channel b is the tick at which bin b ends."""
+    """Polarities, each shared by the ticks before and after it; the last channel is the tick after the newest event."""
     length, first, mask = stream.limits[TICK_LENGTH], stream.at[FIRST], len(stream.t) - 1
-    first_tick = stream.at[TICK] - len(out) + 1
-    clear_row(out)
-    for polarity in range(2):
-        number, sign = stream.newest[2 * pixel + polarity], np.float32(2 * polarity - 1)
-        while number >= first:
-            t = stream.t[number & mask]
-            tick = t // length
-            bin_ = tick - first_tick
-            if bin_ < 0:
-                break
-            late = np.float32((t - tick * length) / length)
-            out[bin_] += sign * late
-            if bin_ > 0:
-                out[bin_ - 1] += sign * (np.float32(1) - late)
-            number = stream.before[number & mask]
+    off, on = stream.newest[2 * pixel], stream.newest[2 * pixel + 1]
+    share = 0  # of the tick at hand; whole numbers, so that it does not depend on the order of events
+    for back in range(len(out)):
+        begin, of_tick_before = (stream.at[TICK] - back) * length, 0
+        while on >= first and stream.t[on & mask] >= begin:
+            late = stream.t[on & mask] - begin
+            share, of_tick_before = share + late, of_tick_before + length - late
+            on = stream.before[on & mask]
+        while off >= first and stream.t[off & mask] >= begin:
+            late = stream.t[off & mask] - begin
+            share, of_tick_before = share - late, of_tick_before - length + late
+            off = stream.before[off & mask]
+        out[len(out) - 1 - back] = share / length
+        share = of_tick_before
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def time_surface_row(stream: PixelStream, tau: Setting, noted: Floats, pixel: int, out: Floats) -> None:  # noqa: ARG001
     """exp(-(end - t) / tau), with t the time of the newest event of each polarity before the end of each bin."""
-    length, first, mask = stream.limits[TICK_LENGTH], stream.at[FIRST], len(stream.t) - 1
-    bins = len(out) // 2
-    clear_row(out)
+    length, first, mask, bins = stream.limits[TICK_LENGTH], stream.at[FIRST], len(stream.t) - 1, len(out) // 2
     for polarity in range(2):
         number = stream.newest[2 * pixel + polarity]
-        for bin_ in range(bins - 1, -1, -1):
-            end = (stream.at[TICK] - bins + bin_ + 2) * length
+        for back in range(bins):
+            end, value = (stream.at[TICK] - back + 1) * length, np.float32(0)
             while number >= first and stream.t[number & mask] >= end:
                 number = stream.before[number & mask]
-            if number < first:
-                break
-            out[2 * bin_ + polarity] = math.exp((stream.t[number & mask] - end) / tau.value[0])
+            if number >= first:
+                value = max(np.float32(math.exp((stream.t[number & mask] - end) / tau.value[0])), FAINTEST)
+            out[2 * (bins - 1 - back) + polarity] = value
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -87,11 +83,9 @@ def event_queue_row(stream: PixelStream, absolute_time: Setting, noted: Floats, 
     off, on = stream.newest[2 * pixel], stream.newest[2 * pixel + 1]
     if off < first and on < first:
         return
-    latest = stream.t[max(off, on) & mask]
-    filled, oldest = 0, latest
+    latest, filled = stream.t[max(off, on) & mask], 0
     while filled < size and (off >= first or on >= first):
-        oldest = stream.t[max(off, on) & mask]
-        out[filled] = latest - oldest
+        out[filled] = latest - stream.t[max(off, on) & mask]
         if on > off:
             out[size + filled] = 1
             on = stream.before[on & mask]
@@ -99,12 +93,13 @@ def event_queue_row(stream: PixelStream, absolute_time: Setting, noted: Floats, 
             out[size + filled] = -1
             off = stream.before[off & mask]
         filled += 1
-    largest, empty = latest - oldest, np.int64(0)
+    largest, empty = out[filled - 1], np.float32(0)
     if absolute_time.value[0] and filled < size:
-        empty = latest
+        empty = np.float32(latest)
         largest = max(largest, empty)
-    scale = 1 / largest if largest else 1.0
+    if largest == 0:
+        largest = np.float32(1)
     for k in range(filled):
-        out[k] *= scale
+        out[k] /= largest
     for k in range(filled, size):
-        out[k] = empty * scale if absolute_time.value[0] else 1.0
+        out[k] = empty / largest if absolute_time.value[0] else np.float32(1)
