@@ -196,6 +196,17 @@ def test_a_network_of_images(reader, rough, representation):
     check_async_converter(reader(representation), rough(300, 3, (12, 9)))
 
 
+def test_a_layer_without_a_converter(reader, rough):
+    """It is given the image as it stands."""
+    model, events = reader(representations.Histogram()), rough(100, 4, (12, 9))
+    model.backbone.linear = nn.Sequential(nn.LayerNorm(216), model.backbone.linear)
+    stream = model.asynchronous(Window(events=30))
+    assert stream.fallbacks[0].name == "linear.0"
+    outputs = stream.push_each(events)
+    for count in (1, 10, 100):
+        np.testing.assert_allclose(outputs[count - 1], model.output(events[:count][-30:]), rtol=1e-5, atol=1e-6)
+
+
 def test_long_streams(reader, rough):
     """What is kept does not grow with the stream, but with the window."""
     model, events = reader(representations.Histogram()), rough(30_000, 1, (12, 9))
