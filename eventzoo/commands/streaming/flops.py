@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventzoo.commands import tables
-from eventzoo.commands.streaming import inputs
+from eventzoo.commands.streaming import inputs, modes
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 
@@ -56,7 +56,11 @@ def run(args: list[str]) -> None:
         EventZooError: Nothing of the model runs event by event.
     """
     given = _parser().parse_args(args)
+    modes.check(given)
     tables.check_outputs(given.csv, given.plot)
+    if given.mode == "all":
+        modes.run(given)
+        return
     events, stream = inputs.measured(given)
     if not stream.flops:
         raise EventZooError("operations are counted where a model runs event by event; nothing of this one does")
@@ -93,12 +97,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: eventzoo flops --model local-dir:runs/aegnn_shapes/version_0/model --input recording.dat --plot flops.png",
     )
     inputs.add_arguments(parser)
+    modes.add_arguments(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--csv",
         type=Path,
         metavar="FILE",
-        help=f"the figures of every layer while the graph grows, and last over the whole recording: {', '.join(_COLUMNS)}",
+        help=f"the figures of every layer while the graph grows, and last over the whole recording: {', '.join(_COLUMNS)}; "
+        f"with --mode all, of every layer in every mode: {', '.join(modes.COLUMNS)}",
     )
     output.add_argument("--plot", type=Path, metavar="FILE", help="draw FLOPs an event against events in the graph: .png, .svg or .pdf")
     return parser

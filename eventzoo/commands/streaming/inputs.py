@@ -168,7 +168,13 @@ class Recorded:
 
 
 def measured(given: argparse.Namespace) -> tuple[Events, "AsyncModel"]:
-    """A recording, and the model that it is to be pushed to, both without what only thins the recording out.
+    """A recording, and the model that it is to be pushed to, as `prepared` gives them."""
+    events, model, window = prepared(given)
+    return events, compiled(model, window)
+
+
+def prepared(given: argparse.Namespace) -> "tuple[Events, EventModel, Window]":
+    """A recording and a model, both without what only thins the recording out, and the window that the model is to look at.
 
     Transforms that can be done on a stream are done beforehand: an event that they drop costs nothing, and would only hide what
     the others cost. A model with other transforms runs densely, as it is.
@@ -190,7 +196,7 @@ def measured(given: argparse.Namespace) -> tuple[Events, "AsyncModel"]:
             raise EventZooError("no event is left to measure")
         size = sensor_size_after(transforms, model.sensor_size)
         model = EventModel(model.representation, model.backbone, model.head, model.classes, size)
-    return events, compiled(model, window)
+    return events, model, window
 
 
 def growing(count: int) -> list[int]:
