@@ -12,7 +12,7 @@ from eventzoo.nn.backbone import Kind
 
 
 class Histogram(Representation[Tensor]):
-    """Number of events of each polarity at each pixel.
+    """Number of events of each polarity at each pixel, exact up to 2²⁴.
 
     Source: Maqueda et al., "Event-based Vision meets Deep Learning on Steering Prediction", CVPR 2018, section 3.1.
 

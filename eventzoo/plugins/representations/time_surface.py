@@ -22,6 +22,8 @@ class TimeSurface(Representation[Tensor]):
     the last one is that of the newest event. Events before the first bin count, as a surface remembers. On a stream, an event then
     changes the last bin alone until a new bin begins, where without a duration every event moves all bins.
 
+    A value is never less than e⁻⁸⁷, about the smallest that single precision has, so that a pixel that had an event is not 0.
+
     Source: Lagorce, Orchard, Galluppi, Shi and Benosman, "HOTS: A Hierarchy of Event-Based Time-Surfaces for Pattern
     Recognition", TPAMI 2017, section 2.1, of which this is the whole sensor's surface.
 
