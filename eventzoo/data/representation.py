@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 from eventzoo.errors import EventZooError
@@ -46,3 +47,13 @@ class Representation(Part, ABC, Generic[T]):
         """What `to_tensors` was given."""
         value: Any = tensors[""]
         return value  # type: ignore[no-any-return]  # to_tensors refuses all but tensors
+
+
+class ImageRepresentation(Representation[Tensor], ABC):
+    """Base of the representations that make one image of a recording: float32 `[channels, height, width]`, of the sensor's size."""
+
+    kind: ClassVar[Kind] = "image"
+
+    def collate(self, samples: list[Tensor]) -> Tensor:
+        """`[B, channels, height, width]`."""
+        return torch.stack(samples)

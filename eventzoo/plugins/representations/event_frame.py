@@ -1,18 +1,15 @@
 """Events counted into one image for each bin of time."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from eventzoo.data.representation import Representation
+from eventzoo.data.representation import ImageRepresentation
 from eventzoo.events import Events
 from eventzoo.kernels.pixel_maps import event_frames
 from eventzoo.kernels.time_bins import check_time_bins
-from eventzoo.nn.backbone import Kind
 
 
-class EventFrame(Representation[Tensor]):
+class EventFrame(ImageRepresentation):
     """Number of events of each time bin and polarity at each pixel.
 
     Without a `duration`, the bins divide the recording: of N events, event i is in bin ⌊(tᵢ - t₀) · bins / (tₙ₋₁ - t₀)⌋, the last
@@ -34,8 +31,6 @@ class EventFrame(Representation[Tensor]):
         EventZooError: There is no bin, or bins would not be of whole microseconds.
     """
 
-    kind: ClassVar[Kind] = "image"
-
     def __init__(self, bins: int = 10, duration: int | None = None) -> None:
         check_time_bins("EventFrame", bins, duration)
         self.bins, self.duration = bins, duration
@@ -44,7 +39,3 @@ class EventFrame(Representation[Tensor]):
     def __call__(self, events: Events) -> Tensor:
         """The counts of one recording."""
         return torch.from_numpy(event_frames(events, self.bins, self.duration))
-
-    def collate(self, samples: list[Tensor]) -> Tensor:
-        """`[B, 2 * bins, height, width]`."""
-        return torch.stack(samples)

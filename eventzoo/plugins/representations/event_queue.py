@@ -1,18 +1,15 @@
 """Each pixel's newest events."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from eventzoo.data.representation import Representation
+from eventzoo.data.representation import ImageRepresentation
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.kernels.pixel_maps import event_queues
-from eventzoo.nn.backbone import Kind
 
 
-class EventQueue(Representation[Tensor]):
+class EventQueue(ImageRepresentation):
     """When the newest events of each pixel were, relative to its newest, and their polarities.
 
     With the times t₀ ≥ t₁ ≥ … of a pixel's newest events, its slots hold (t₀ - tₖ) / (t₀ - tₙ), with n the last filled slot
@@ -36,8 +33,6 @@ class EventQueue(Representation[Tensor]):
         EventZooError: `size` is less than 1.
     """
 
-    kind: ClassVar[Kind] = "image"
-
     def __init__(self, size: int = 15, absolute_time: bool = False) -> None:
         if size < 1:
             raise EventZooError(f"EventQueue: size >= 1 is needed, not {size}")
@@ -47,7 +42,3 @@ class EventQueue(Representation[Tensor]):
     def __call__(self, events: Events) -> Tensor:
         """The queues of one recording."""
         return torch.from_numpy(event_queues(events, self.size, self.absolute_time))
-
-    def collate(self, samples: list[Tensor]) -> Tensor:
-        """`[B, 2 * size, height, width]`."""
-        return torch.stack(samples)

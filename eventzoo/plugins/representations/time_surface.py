@@ -1,19 +1,16 @@
 """How long ago each pixel had an event."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from eventzoo.data.representation import Representation
+from eventzoo.data.representation import ImageRepresentation
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.kernels.pixel_maps import time_surfaces
 from eventzoo.kernels.time_bins import check_time_bins
-from eventzoo.nn.backbone import Kind
 
 
-class TimeSurface(Representation[Tensor]):
+class TimeSurface(ImageRepresentation):
     """For each pixel and polarity, how recent its newest event is at the end of each time bin, with an exponential decay.
 
     S(k, p, y, x) = exp(-(eₖ - t) / tau), where t is the newest of the events of that pixel and polarity before the end eₖ of bin
@@ -39,8 +36,6 @@ class TimeSurface(Representation[Tensor]):
         EventZooError: `tau` is not positive, there is no bin, or bins would not be of whole microseconds.
     """
 
-    kind: ClassVar[Kind] = "image"
-
     def __init__(self, tau: int = 50_000, bins: int = 1, duration: int | None = None) -> None:
         check_time_bins("TimeSurface", bins, duration)
         if tau < 1:
@@ -51,7 +46,3 @@ class TimeSurface(Representation[Tensor]):
     def __call__(self, events: Events) -> Tensor:
         """The surfaces of one recording."""
         return torch.from_numpy(time_surfaces(events, self.bins, self.duration, self.tau))
-
-    def collate(self, samples: list[Tensor]) -> Tensor:
-        """`[B, 2 * bins, height, width]`."""
-        return torch.stack(samples)

@@ -1,18 +1,15 @@
 """Polarities spread over ticks of time."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from eventzoo.data.representation import Representation
+from eventzoo.data.representation import ImageRepresentation
 from eventzoo.events import Events
 from eventzoo.kernels.pixel_maps import voxel_grid
 from eventzoo.kernels.time_bins import check_time_bins
-from eventzoo.nn.backbone import Kind
 
 
-class VoxelGrid(Representation[Tensor]):
+class VoxelGrid(ImageRepresentation):
     """Sums of polarities pᵢ = ±1, each shared by the two nearest ticks of time according to its distance from them.
 
     V(b, y, x) = Σᵢ pᵢ max(0, 1 - |b - τᵢ|) over the pixel's events. Without a `duration`, the ticks divide the recording:
@@ -35,8 +32,6 @@ class VoxelGrid(Representation[Tensor]):
         EventZooError: There are fewer than two bins, or they would not be of whole microseconds.
     """
 
-    kind: ClassVar[Kind] = "image"
-
     def __init__(self, bins: int = 10, duration: int | None = None) -> None:
         check_time_bins("VoxelGrid", bins, duration, least=2)
         self.bins, self.duration = bins, duration
@@ -45,7 +40,3 @@ class VoxelGrid(Representation[Tensor]):
     def __call__(self, events: Events) -> Tensor:
         """The grid of one recording."""
         return torch.from_numpy(voxel_grid(events, self.bins, self.duration))
-
-    def collate(self, samples: list[Tensor]) -> Tensor:
-        """`[B, bins, height, width]`."""
-        return torch.stack(samples)
