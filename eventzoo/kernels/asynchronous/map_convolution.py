@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventzoo.kernels.asynchronous.map_taps import Taps
-from eventzoo.kernels.asynchronous.products import multiply_four, multiply_pair, multiply_row
+from eventzoo.kernels.asynchronous.products import multiply_four, multiply_row
 from eventzoo.kernels.asynchronous.sites import ARRIVED, Edges, Floats, Indices, Integers, Rows, Sites, copy_row
 
 
@@ -102,12 +102,9 @@ def _multiply_wanted(weight: Floats, share: Floats, wanted: Indices, count: int,
         outs = share[a, first:last], share[b, first:last], share[c, first:last], share[d, first:last]
         multiply_four(outs, (rows[a], rows[b], rows[c], rows[d]), weight)
         k += 4
-    if k + 2 <= count:
-        a, b = wanted[k], wanted[k + 1]
-        multiply_pair(share[a, first:last], share[b, first:last], rows[a], rows[b], weight)
-        k += 2
-    if k < count:
+    while k < count:
         multiply_row(share[wanted[k], first:last], rows[wanted[k]], weight)
+        k += 1
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -1,4 +1,4 @@
-"""Small dense products for a row or two at a time, in the order that keeps the vector units of a core busy."""
+"""Small dense products for a row or a few at a time, in the order that keeps the vector units of a core busy."""
 
 import numba
 
@@ -23,7 +23,7 @@ def add_product(out: Floats, row: Floats, matrix: Floats) -> None:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def multiply_row(out: Floats, row: Floats, matrix: Floats) -> None:
-    """`out = row @ matrix`, for row `[K]`, matrix `[K, C]` and out `[C]`, with the very bits that `multiply_pair` gives the same row."""
+    """`out = row @ matrix`, for row `[K]`, matrix `[K, C]` and out `[C]`, with the very bits that `multiply_four` gives the same row."""
     clear_row(out)
     channels, whole = len(out), len(row) // 4 * 4
     for k in range(0, whole, 4):
@@ -39,36 +39,6 @@ def multiply_row(out: Floats, row: Floats, matrix: Floats) -> None:
         a = row[k]
         for o in range(channels):
             out[o] += a * matrix[k, o]
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def multiply_pair(out0: Floats, out1: Floats, row0: Floats, row1: Floats, matrix: Floats) -> None:
-    """`multiply_row` of two rows at once: the matrix, which is what takes the time, is read once for both."""
-    clear_row(out0)
-    clear_row(out1)
-    channels, whole = len(out0), len(row0) // 4 * 4
-    for k in range(0, whole, 4):
-        a0, b0, c0, d0 = row0[k], row0[k + 1], row0[k + 2], row0[k + 3]
-        a1, b1, c1, d1 = row1[k], row1[k + 1], row1[k + 2], row1[k + 3]
-        for o in range(channels):
-            a, b, c, d = matrix[k, o], matrix[k + 1, o], matrix[k + 2, o], matrix[k + 3, o]
-            total = out0[o]
-            total += a0 * a
-            total += b0 * b
-            total += c0 * c
-            total += d0 * d
-            out0[o] = total
-            total = out1[o]
-            total += a1 * a
-            total += b1 * b
-            total += c1 * c
-            total += d1 * d
-            out1[o] = total
-    for k in range(whole, len(row0)):
-        for o in range(channels):
-            a = matrix[k, o]
-            out0[o] += row0[k] * a
-            out1[o] += row1[k] * a
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
