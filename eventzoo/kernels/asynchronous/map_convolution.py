@@ -97,14 +97,16 @@ def multiply_changed(kernel: MapKernel, taps: Taps, shares: TapShares, x: Rows, 
 def _multiply_wanted(weight: Floats, share: Floats, wanted: Indices, count: int, first: int, rows: Floats) -> None:
     """Multiply cells by the weights of one tap, four at a time: the weights, which are what takes the time, are read once for them."""
     last, k = first + weight.shape[1], 0
-    while k + 4 <= count:
-        a, b, c, d = wanted[k], wanted[k + 1], wanted[k + 2], wanted[k + 3]
-        outs = share[a, first:last], share[b, first:last], share[c, first:last], share[d, first:last]
-        multiply_four(outs, (rows[a], rows[b], rows[c], rows[d]), weight)
-        k += 4
     while k < count:
-        multiply_row(share[wanted[k], first:last], rows[wanted[k]], weight)
-        k += 1
+        if count >= 4 and k + 2 <= count:  # of the last four some may be multiplied for the second time, which gives the same bits
+            k = min(k, count - 4)
+            a, b, c, d = wanted[k], wanted[k + 1], wanted[k + 2], wanted[k + 3]
+            outs = share[a, first:last], share[b, first:last], share[c, first:last], share[d, first:last]
+            multiply_four(outs, (rows[a], rows[b], rows[c], rows[d]), weight)
+            k += 4
+        else:
+            multiply_row(share[wanted[k], first:last], rows[wanted[k]], weight)
+            k += 1
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
