@@ -3,6 +3,7 @@
 from eventzoo.asynchronous.async_model import AsyncModel, make_asynchronous
 from eventzoo.asynchronous.converter import AsyncConverter, Unsupported
 from eventzoo.asynchronous.plan import (
+    Array,
     Cost,
     Domain,
     EdgeIndex,
@@ -18,6 +19,7 @@ from eventzoo.asynchronous.plan import (
 from eventzoo.asynchronous.window import Window
 
 __all__ = [
+    "Array",
     "AsyncConverter",
     "AsyncModel",
     "Cost",

@@ -48,6 +48,21 @@ class State:
     edge_range: Callable[[Any], tuple[int, int]] | None = None
     constant: bool = False
 
+    def array(self, name: str) -> "Array":
+        """One of its arrays, for a function that needs no other."""
+        return Array(f"{self.name}.{name}")
+
+
+@dataclass(eq=False)
+class Array:
+    """One array of a state: to hand over the whole state to a function that is called for every site takes longer than many a function.
+
+    Attributes:
+        name: What it is called in the compiled function.
+    """
+
+    name: str
+
 
 @dataclass(eq=False)
 class Domain:
@@ -335,7 +350,7 @@ class Plan:
     def rows(
         self,
         function: Compiled,
-        weights: Sequence[State],
+        weights: Sequence[State | Array],
         x: Features,
         channels: int,
         graph: Neighbourhood | None = None,

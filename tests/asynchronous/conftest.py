@@ -87,6 +87,7 @@ class CarriedOut:
             sites.commit(cells, x, cell)
         for part in self.plan.body:
             values = {state.name: state.value for state in self.plan.states}
+            values |= {f"{name}.{of}": array for name, value in values.items() for of, array in value._asdict().items()}
             if isinstance(part, Plain):
                 part.call.function(*(values[name] for name in part.call.arguments))
             else:
@@ -120,14 +121,8 @@ def _carry_out(loop, values):
         loop.graph.add_readers(loop.graph.state.value, domain, changed.changed, changed.counts[0])
     for slot in domain.work[: domain.counts[sites.WORK]].tolist():
         count = 0 if loop.graph is None else loop.graph.incoming(loop.graph.state.value, loop.graph.edges.value, domain, slot)
-        given = {
-            "slot": slot,
-            "count": count,
-            f"{loop.x.rows.name}.rows": loop.x.rows.value.rows,
-            f"{loop.output.rows.name}.row": output.row,
-        }
         for call in loop.calls:
-            call.function(*((given | values)[name] for name in call.arguments))
+            call.function(*({"slot": slot, "count": count, **values}[name] for name in call.arguments))
         sites.commit(domain, output, slot)
 
 

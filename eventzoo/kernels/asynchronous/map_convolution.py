@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from eventzoo.kernels.asynchronous.map_taps import Taps
 from eventzoo.kernels.asynchronous.products import multiply_four, multiply_row
-from eventzoo.kernels.asynchronous.sites import ARRIVED, Edges, Floats, Indices, Integers, Rows, Sites, copy_row
+from eventzoo.kernels.asynchronous.sites import ARRIVED, LEFT, Edges, Floats, Indices, Integers, Rows, Sites, copy_row
 
 
 class MapKernel(NamedTuple):
     """A convolution's weights.
 
     Attributes:
-        weight: float32 `[taps, C_in, C_out]`.
+        weight: float32 `[taps, C_in, C_out]`, or `[1, C_in, taps · C_out]` for `multiply_all_taps`.
         bias: float32 `[C_out]`.
     """
 
@@ -34,7 +34,7 @@ class TapShares(NamedTuple):
 
     Attributes:
         share: The product of each cell's features with the weights of every tap, float32 `[cells, taps · C_out]`.
-        known: Whether a share is that of the cell's features as they are, bool `[cells, taps]`.
+        known: Whether there is a site, and a share is that of its features as they are. bool `[cells, taps]`.
         wanted: Cells that are to be multiplied by a tap's weights, int32 `[taps, cells]`.
         counts: How many these are. int64 `[taps]`.
     """
@@ -45,10 +45,10 @@ class TapShares(NamedTuple):
     counts: Integers
 
 
-def make_shares(cells: int, taps: int, channels: int) -> TapShares:
-    """No share is known."""
+def make_shares(cells: int, taps: int, channels: int, known: bool) -> TapShares:
+    """Shares of nothing yet; with `known`, of cells that will all be multiplied by all taps, always."""
     share = np.zeros((cells, taps * channels), np.float32)
-    return TapShares(share, np.zeros((cells, taps), np.bool_), np.zeros((taps, cells), np.int32), np.zeros(taps, np.int64))
+    return TapShares(share, np.full((cells, taps), known), np.zeros((taps, cells), np.int32), np.zeros(taps, np.int64))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -71,6 +71,9 @@ def multiply_changed(kernel: MapKernel, taps: Taps, shares: TapShares, x: Rows, 
     width = len(counts)
     for tap in range(width):
         counts[tap] = 0
+    for k in range(inputs.counts[LEFT]):
+        for tap in range(width):
+            known[inputs.left[k], tap] = False
     for k in range(x.counts[0]):
         cell = changed[k]
         for tap in range(width):
@@ -90,6 +93,19 @@ def multiply_changed(kernel: MapKernel, taps: Taps, shares: TapShares, x: Rows, 
     for tap in range(width):
         _multiply_wanted(kernel.weight[tap], shares.share, wanted[tap], counts[tap], tap * len(kernel.bias), x.rows)
         products += counts[tap]
+    return products
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def multiply_all_taps(kernel: MapKernel, taps: Taps, shares: TapShares, x: Rows) -> int:
+    """Bring all shares of the cells up to date that changed: `multiply_changed` of a dense map of which nearly all shares are read, and at
+    few channels sooner.
+    """
+    _multiply_wanted(kernel.weight[0], shares.share, x.changed, x.counts[0], 0, x.rows)
+    products = 0
+    for k in range(x.counts[0]):
+        for tap in range(taps.feeds.shape[1]):
+            products += taps.feeds[x.changed[k], tap] >= 0
     return products
 
 
@@ -114,7 +130,6 @@ def add_shares(
     kernel: MapKernel,
     taps: Taps,
     shares: TapShares,
-    inputs: Sites,
     x: Floats,  # noqa: ARG001  # the shares are made of it
     cell: int,
     edges: Edges,  # noqa: ARG001  # reads tells which cells there are
@@ -126,7 +141,7 @@ def add_shares(
     channels = len(out)
     for tap in range(taps.reads.shape[1]):
         source = taps.reads[cell, tap]
-        if source >= 0 and inputs.alive[source]:
+        if source >= 0 and shares.known[source, tap]:
             share, first = shares.share[source], tap * channels
             for c in range(channels):
                 out[c] += share[first + c]

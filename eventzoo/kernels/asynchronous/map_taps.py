@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from eventzoo.kernels.asynchronous.sites import (
     ARRIVED,
@@ -202,7 +203,7 @@ def copy_cells(copies: Copies, x: Rows, outputs: Sites, rows: Rows) -> int:
 def largest(
     pool: Pool,
     taps: Taps,
-    inputs: Sites,
+    alive: NDArray[np.bool_],
     x: Floats,
     cell: int,
     edges: Edges,  # noqa: ARG001  # reads tells which cells there are
@@ -214,7 +215,7 @@ def largest(
         out[c] = pool.least[0]
     for tap in range(taps.reads.shape[1]):
         source = taps.reads[cell, tap]
-        if source >= 0 and inputs.alive[source]:
+        if source >= 0 and alive[source]:
             row = x[source]
             for c in range(len(out)):
                 out[c] = max(out[c], row[c])

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eventzoo.asynchronous import AsyncConverter, Cost, Domain, Features, Neighbourhood, Plan, State, Unsupported
+from eventzoo.asynchronous import Array, AsyncConverter, Cost, Domain, Features, Neighbourhood, Plan, State, Unsupported
 from eventzoo.kernels.asynchronous import map_convolution, map_taps
 from eventzoo.kernels.asynchronous.map_convolution import MapKernel
 from eventzoo.kernels.asynchronous.map_taps import Copies, Pool, Taps
@@ -146,16 +146,21 @@ def _convolved(plan: Plan, layer: Any, x: Features, taps: Taps, size: tuple[int,
     """The output of a convolution, over a domain that is the input's or has begun its transaction, if it is dense."""
     weight = layer.weight.detach().float().cpu().numpy()
     channels, inputs, height, width = weight.shape
+    by_tap = weight.reshape(channels, inputs, height * width).transpose(2, 1, 0)
     bias = np.zeros(channels, np.float32) if layer.bias is None else layer.bias.detach().float().cpu().numpy()
-    kernel = plan.weights(MapKernel(weight.reshape(channels, inputs, height * width).transpose(2, 1, 0), bias))
     neighbours = _neighbours(plan, x, taps, domain)
-    shares = plan.state(map_convolution.make_shares(x.domain.capacity, height * width, channels))
-    given: list[State] = [kernel, neighbours.state, shares]
+    one_by_one = x.sparse or domain is not x.domain
+    shares = plan.state(map_convolution.make_shares(x.domain.capacity, height * width, channels, known=not one_by_one))
     # in all, 2 · C_in · C_out for each site that a tap reads, as in a convolution done at once
     product = Cost(edge=(2 * inputs - 1) * channels)
-    plan.step(map_convolution.multiply_changed, [*given, x.rows, x.domain.sites, domain.sites], domain, product, neighbours)
+    if one_by_one:
+        given: list[State] = [plan.weights(MapKernel(by_tap, bias)), neighbours.state, shares]
+        plan.step(map_convolution.multiply_changed, [*given, x.rows, x.domain.sites, domain.sites], domain, product, neighbours)
+    else:
+        given = [plan.weights(MapKernel(by_tap.transpose(1, 0, 2).reshape(1, inputs, -1), bias)), neighbours.state, shares]
+        plan.step(map_convolution.multiply_all_taps, [*given, x.rows], domain, product, neighbours)
     output = plan.features(domain, channels, size, x.sparse)
-    return plan.rows(map_convolution.add_shares, [*given, x.domain.sites], x, channels, neighbours, cost=Cost(edge=channels), output=output)
+    return plan.rows(map_convolution.add_shares, given, x, channels, neighbours, cost=Cost(edge=channels), output=output)
 
 
 def _pooled(plan: Plan, x: Features, taps: Taps, size: tuple[int, int], domain: Domain, least: float) -> Features:
@@ -163,7 +168,7 @@ def _pooled(plan: Plan, x: Features, taps: Taps, size: tuple[int, int], domain: 
     neighbours = _neighbours(plan, x, taps, domain)
     pool = plan.weights(Pool(np.array([least], np.float32)))
     output = plan.features(domain, x.channels, size, x.sparse)
-    given = [pool, neighbours.state, x.domain.sites]
+    given: list[State | Array] = [pool, neighbours.state, x.domain.sites.array("alive")]
     return plan.rows(map_taps.largest, given, x, x.channels, neighbours, cost=Cost(edge=x.channels), output=output)
 
 
