@@ -1,11 +1,16 @@
 """SparseVGG against upstream's sparse VGG12 on SparseConvNet."""
 
 import numpy as np
+import pytest
 import torch
 
 import eventzoo
+from eventzoo.asynchronous import Window
+from eventzoo.events import Events
+from eventzoo.model import EventModel
 from eventzoo.nn.sparse import SparseBatchNorm, SparseConv2d, SubmanifoldConv2d
 from eventzoo.tasks.heads import ClassificationHead
+from eventzoo.testing import synchronous_output
 
 
 def close(found, expected):
@@ -26,17 +31,57 @@ def with_upstream_weights(backbone, head, state):
     head.load_state_dict({name: tensor for name, tensor in state.items() if name.startswith("linear.")})
 
 
-def test_features_and_logits(fixtures):
-    answers = np.load(fixtures / "asynet_vgg12_ncars.npz")
-    state = {key[6:]: torch.from_numpy(answers[key]) for key in answers.files if key.startswith("state.")}
+@pytest.fixture(scope="module")
+def answers(fixtures):
+    return np.load(fixtures / "asynet_vgg12_ncars.npz")
+
+
+def published(answers, sensor_size):
+    """The model with upstream's weights, for a sensor of any size that is brought to the size of the map."""
+    backbone = eventzoo.backbones.SparseVGG(sensor_size)
+    head = ClassificationHead().connect(backbone, len(answers["logits"][0]))
+    with_upstream_weights(backbone, head, {key[6:]: torch.from_numpy(answers[key]) for key in answers.files if key.startswith("state.")})
+    classes = [str(i) for i in range(len(answers["logits"][0]))]
+    return EventModel(eventzoo.representations.Histogram(), backbone, head, classes, sensor_size)
+
+
+def histograms(answers):
+    """Upstream's inputs, `[B, channels, height, width]`."""
     samples = sum(key.startswith("input.") for key in answers.files)
     images = torch.stack([torch.from_numpy(answers[f"input.{sample}.histogram"]).float() for sample in range(samples)])
-    height, width = images.shape[1:3]
-    backbone = eventzoo.backbones.SparseVGG((width, height))
-    head = ClassificationHead().connect(backbone, len(answers["logits"][0]))
-    with_upstream_weights(backbone, head, state)
-    backbone.eval()
+    return images.permute(0, 3, 1, 2)
+
+
+def test_features_and_logits(answers):
+    images = histograms(answers)
+    model = published(answers, (images.shape[3], images.shape[2]))
     with torch.no_grad():
-        features = backbone(images.permute(0, 3, 1, 2))
+        features = model.backbone(images)
         close(features, answers["sparse_features"])
-        close(head(features), answers["logits"])
+        close(model.head(features), answers["logits"])
+
+
+@pytest.mark.slow
+def test_logits_event_by_event(answers):
+    """The events of which upstream's histograms are made, in any order."""
+    images = histograms(answers)
+    size = (images.shape[3], images.shape[2])
+    stream = published(answers, size).asynchronous(strict=True)
+    for image, expected in zip(images.numpy(), answers["logits"], strict=True):
+        p, y, x = np.nonzero(image)
+        order = np.random.default_rng(0).permutation(np.repeat(np.arange(len(p)), image[p, y, x].astype(int)))
+        stream.reset()
+        stream.push(Events(x[order], y[order], np.arange(len(order)), p[order] == 1, size))
+        close(torch.from_numpy(stream.head_output()), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [Window(), Window(events=1_000), Window(microseconds=20_000)], ids=str)
+def test_a_real_recording_event_by_event(answers, realdata, window):
+    """Upstream's weights on a recording of the dataset that they are for; every 20th answer is compared."""
+    events = eventzoo.read(realdata / "N-Cars" / "obj_004397_td.dat", sensor_size=(120, 100))
+    model = published(answers, (120, 100))
+    outputs = model.asynchronous(window, strict=True).push_each(events)
+    for count in [*range(1, len(events), 20), len(events)]:
+        expected = synchronous_output(model, events[:count], window)
+        np.testing.assert_allclose(outputs[count - 1], expected, rtol=0, atol=1e-5 * np.abs(expected).max(), err_msg=f"event {count}")
