@@ -86,7 +86,7 @@ def _sizes(
     """Size of the map that a network works on, the nearest to the sensor's if none is given, and that of its features."""
     step = _STRIDE**halvings
     least = 2 * step - 1
-    columns, rows = (max(round((side - least) / step), 0) + 1 for side in map_size or sensor_size)
+    columns, rows = (max((side - least + step // 2) // step, 0) + 1 for side in map_size or sensor_size)  # of two as near, the larger
     nearest = (least + (columns - 1) * step, least + (rows - 1) * step)
     if map_size is not None and tuple(map_size) != nearest:
         raise EventZooError(
