@@ -13,6 +13,8 @@ from eventzoo.events import Events
 from eventzoo.model import EventModel
 from eventzoo.tasks.heads import ClassificationHead, YOLOHead
 
+pytestmark = pytest.mark.slow  # networks are compiled
+
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -61,7 +63,6 @@ def test_every_block_runs_in_turn(trained):
     assert eventzoo.read(tmp_path / "cropped.dat").sensor_size == (120, 100)
 
 
-@pytest.mark.slow
 def test_the_converter_of_ones_own_layer(tmp_path):
     files = {title: code for _, title, code in blocks() if title}
     assert files.keys() == {"contrast.py", "pyproject.toml", "test_contrast.py"}

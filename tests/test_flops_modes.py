@@ -74,6 +74,7 @@ def counted_alone(model, events, start, length, step):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["SparseVGG", "DenseVGG"])
 def test_figures_are_those_of_the_windows(command_line, models, recording, tmp_path, capsys, given):
     path, events = recording
@@ -117,6 +118,7 @@ def test_figures_are_those_of_the_windows(command_line, models, recording, tmp_p
     assert table["head.linear", "dense"]["formula_flops"] == 2 * forms["dense"].head.linear.in_features * 3
 
 
+@pytest.mark.slow
 def test_a_short_recording_has_a_smaller_window(command_line, models, recording, capsys):
     command_line("flops", "--model", models["SparseVGG"], "--input", recording[0], "--mode", "all", "--step", 10)
     printed = capsys.readouterr()
@@ -126,6 +128,7 @@ def test_a_short_recording_has_a_smaller_window(command_line, models, recording,
         command_line("flops", "--model", models["SparseVGG"], "--input", recording[0], "--mode", "all", "--step", 260)
 
 
+@pytest.mark.slow
 def test_the_models_own_window_does_not_matter(command_line, models, recording, tmp_path, capsys):
     windowed = made("SparseVGG", "Histogram", [eventzoo.data.transforms.WindowByTime(1000, "end")]).save(tmp_path / "model")
     said = []
@@ -135,6 +138,7 @@ def test_the_models_own_window_does_not_matter(command_line, models, recording, 
     assert said[0] == said[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["SparseVGG", "DenseVGG"])
 def test_both_forms_say_the_same_where_every_pixel_is_active(models, given):
     sparse, dense = modes.both_forms(eventzoo.load(models[given]))
@@ -146,6 +150,7 @@ def test_both_forms_say_the_same_where_every_pixel_is_active(models, given):
     np.testing.assert_allclose(*said, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_there_are_no_more_windows_than_places_for_them(command_line, models, recording, tmp_path, capsys):
     command_line("flops", "--model", models["SparseVGG"], "--input", recording[0], "--mode", "all", "--window-events", 257, "--samples", 9)
     assert "means of 3 spread over the recording" in capsys.readouterr().out

@@ -139,6 +139,7 @@ def series(one_convolution):
     return Series
 
 
+@pytest.mark.slow
 def test_layers_in_a_network(series, classifier, rough):
     check_async_converter(classifier(series), rough(150, 3, (20, 16)))
     check_async_converter(classifier(series, eventzoo.representations.EventGraph()), rough(150, 4, (20, 16)), [Window(events=30)])
