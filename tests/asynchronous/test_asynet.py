@@ -42,6 +42,7 @@ def small(classifier):
     """Makes models of a small VGG with another map than the sensor, all of one structure, which is compiled once."""
 
     def made(backbone="SparseVGG", representation="Histogram", size=SIZE, stages=((4, 5), (6,)), **settings):
+        torch.manual_seed(0)
         representation = getattr(eventzoo.representations, representation)()
         network = getattr(eventzoo.backbones, backbone)(size, representation.channels, stages, **{"out_channels": 7, **settings})
         return classifier(network, representation)
