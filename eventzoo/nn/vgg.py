@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from eventzoo.errors import EventZooError
 from eventzoo.nn.backbone import Backbone, Kind
 
-Stages = tuple[tuple[int, ...], ...]
 _KERNEL, _STRIDE = 3, 2  # of all that halves a map
 
 
@@ -25,7 +24,7 @@ class VGG(Backbone, ABC):
         self,
         sensor_size: tuple[int, int],
         in_channels: int = 2,
-        stages: Stages = ((16, 16), (32, 32), (64, 64), (128, 128), (256,)),
+        stages: tuple[tuple[int, ...], ...] = ((16, 16), (32, 32), (64, 64), (128, 128), (256,)),
         out_channels: int = 128,
         map_size: tuple[int, int] | None = None,
     ) -> None:
