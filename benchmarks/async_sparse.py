@@ -26,13 +26,13 @@ from eventzoo.model import EventModel
 from eventzoo.tasks.heads import ClassificationHead
 
 SINGLE, ROUNDS = 200, 5
+SPREAD = 0.6  # pixels
 VGG13 = ((16, 16), (32, 32), (64, 64), (128, 128), (256, 256), (512,))
 NETWORKS = {
-    "VGG12, N-Cars": {"sensor_size": (127, 95), "events": 4_000, "spread": 0.6, "classes": 2},
+    "VGG12, N-Cars": {"sensor_size": (127, 95), "events": 4_000, "classes": 2},
     "VGG13, N-Caltech101": {
         "sensor_size": (255, 191),
         "events": 25_000,
-        "spread": 0.6,
         "classes": 101,
         "stages": VGG13,
         "out_channels": 256,
@@ -40,8 +40,8 @@ NETWORKS = {
 }
 
 
-def segments(count: int, size: tuple[int, int], spread: float, seed: int = 0) -> Events:
-    """Eight line segments that move over the sensor for 100 ms, `spread` pixels thick to either side, and 2 % of noise."""
+def segments(count: int, size: tuple[int, int], seed: int = 0) -> Events:
+    """Eight line segments that move over the sensor for 100 ms, `SPREAD` thick to either side, and 2 % of noise."""
     rng = np.random.default_rng(seed)
     t = np.sort(rng.integers(0, 100_000, count))
     line, along = rng.integers(0, 8, count), rng.uniform(-1, 1, count)
@@ -49,7 +49,7 @@ def segments(count: int, size: tuple[int, int], spread: float, seed: int = 0) ->
     angle, half = rng.uniform(0, np.pi, 8), rng.uniform(0.1, 0.3, 8)
     direction = np.stack([np.cos(angle), np.sin(angle)], 1)
     place = centre[line] + speed[line] * t[:, None] / 100_000 + (along * half[line])[:, None] * direction[line]
-    place = place * size + rng.normal(0, spread, (count, 2))
+    place = place * size + rng.normal(0, SPREAD, (count, 2))
     noise = rng.random(count) < 0.02
     place[noise] = rng.uniform(0, size, (noise.sum(), 2))
     x, y = np.clip(np.round(place), 0, np.array(size) - 1).astype(int).T
@@ -116,9 +116,9 @@ def main() -> None:
     print(f"one core: {core:.0f} GFLOP/s in four rows times a tap's weights")
     for name, given in NETWORKS.items():
         settings = dict(given)
-        count, spread = settings.pop("events"), settings.pop("spread")
+        count = settings.pop("events")
         sparse, dense = model("SparseVGG", **settings), model("DenseVGG", **settings)
-        recording = segments(count + 20 + SINGLE, settings["sensor_size"], spread)
+        recording = segments(count + 20 + SINGLE, settings["sensor_size"])
         inside = recording[:count]
         width, height = settings["sensor_size"]
         active = len(np.unique(inside.y.astype(np.int64) * width + inside.x))

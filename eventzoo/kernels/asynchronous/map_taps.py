@@ -53,7 +53,7 @@ class Copies(NamedTuple):
     """A map of another size made of copies.
 
     Attributes:
-        first: Position of the first copy of each cell of the input, int64 `[cells in + 1]`.
+        first: Position of the first copy of each cell of the input, int32 `[cells in + 1]`.
         copies: The cells of the output that are copies, by the input's cells, int32 `[cells out]`.
     """
 

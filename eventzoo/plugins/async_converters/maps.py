@@ -66,13 +66,13 @@ class AsyncUpsample(AsyncConverter):
             raise Unsupported(f"its mode is {layer.mode!r}, and only 'nearest' copies cells")
         width, height = _size(x)
         cells = torch.arange(width * height, dtype=torch.float64).view(1, 1, height, width)
-        source: Tensor = layer(cells)[0, 0].long()  # torch rounds as it does
-        size = source.shape[1], source.shape[0]
-        domain = plan.domain(source.numel())
-        output = plan.features(domain, x.channels, size)
-        first = np.searchsorted(np.sort(source.flatten().numpy()), np.arange(width * height + 1))
-        order = np.argsort(source.flatten().numpy(), kind="stable")
+        sources: Tensor = layer(cells)[0, 0].long()  # torch rounds as it does
+        size, source = (sources.shape[1], sources.shape[0]), sources.flatten().numpy()
+        order = np.argsort(source, kind="stable")
+        first = np.searchsorted(source[order], np.arange(width * height + 1))
         copies = plan.weights(Copies(first.astype(np.int32), order.astype(np.int32)))
+        domain = plan.domain(len(source))
+        output = plan.features(domain, x.channels, size)
         plan.step(map_taps.copy_cells, [copies, x.rows, domain.sites, output.rows], domain)
         return output
 
