@@ -32,3 +32,10 @@ class Backbone(Part, nn.Module, ABC):
         Shapes:
             output: `[B, out_channels, height, width]`, or `[B, out_channels]` where `out_size` is None.
         """
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that weight decay must not pull to zero, as `named_parameters` has them; by default none.
+
+        Where there are some, a task's optimiser decays its head's biases as little.
+        """
+        return set()

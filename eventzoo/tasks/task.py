@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -161,11 +161,27 @@ class Task(LightningModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser and its schedule."""
-        optimizer = self.optimizer(self.parameters())
+        optimizer = self._optimizer()
         if self.schedule == "constant":
             return optimizer
         if self.schedule == "one_cycle":
             steps = int(self.trainer.estimated_stepping_batches)
             cycle = OneCycleLR(optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=steps)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.schedule(optimizer), "interval": "epoch"}}
+        scheduler = self.schedule(optimizer)
+        monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else None
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch", "monitor": monitor}}
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser; if it decays weights and the backbone has parameters to be left alone, these and the head's biases are a group."""
+        optimizer = self.optimizer(self.parameters())
+        spared = {f"backbone.{name}" for name in self.backbone.no_weight_decay()}
+        if not spared or not optimizer.defaults.get("weight_decay"):
+            return optimizer
+        spared |= {f"head.{name}" for name, parameter in self.head.named_parameters() if parameter.ndim < 2}
+        groups: dict[bool, list[torch.nn.Parameter]] = {False: [], True: []}
+        for name, parameter in self.named_parameters():
+            groups[name in spared].append(parameter)
+        return self.optimizer(
+            [{"params": groups[False], "name": "decayed"}, {"params": groups[True], "name": "not_decayed", "weight_decay": 0.0}]
+        )

@@ -100,7 +100,9 @@ class ECN(Backbone):
             EventZooError: The streams have another number of levels.
         """
         if isinstance(batch, StreamBatch) and len(batch.levels) != len(self.levels):
-            raise EventZooError(f"ECN has {len(self.levels)} levels, and its EventStream {len(batch.levels)}: set `levels` of both to the same")
+            raise EventZooError(
+                f"ECN has {len(self.levels)} levels, and its EventStream {len(batch.levels)}: set `levels` of both to the same"
+            )
         x, volume = batch.polarity, None
         for number, layers in enumerate(self.levels):
             level = batch.levels[number]
@@ -111,6 +113,10 @@ class ECN(Backbone):
                 volume = voxels if volume is None else self.merges[at - 1](volume) + voxels
         pooled: Tensor = self.tail(self.top(self.widen(volume)).flatten(1))
         return pooled
+
+    def no_weight_decay(self) -> set[str]:
+        """Biases, normalisations and the decays of convolutions, as upstream."""
+        return {name for name, parameter in self.named_parameters() if parameter.ndim < 2 or name.endswith(".decay")}
 
 
 class _Level(nn.Module):
