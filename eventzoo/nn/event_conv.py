@@ -1,26 +1,38 @@
 """Convolution of event streams: learned exponentials in time for each cell of a stencil in space."""
 
+import itertools
 import math
-from typing import Literal, get_args
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot, softplus
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import embedding_bag, one_hot, softplus
+from torch.utils.checkpoint import checkpoint
 
 from eventzoo.errors import EventZooError
+from eventzoo.kernels.event_sums import Rows, add_rows, fade, group_rows, spread_polarities, spread_rows, sum_polarities, sum_rows
 from eventzoo.nn.event_stream import StreamEdges, TraceEdges
 
 Positive = Literal["projection", "softplus"]
 """How decays are kept from being negative: set to zero where a step of the optimiser made them so, or the softplus of what is learned."""
+
+_SUMS_AT_ONCE = 1 << 18  # numbers; fewer, and the products are small; more, and they leave the cache
 
 
 class EventConv(nn.Module):
     r"""Convolution of an event stream with truncated exponentials.
 
     .. math::
-        y_o = b + \\sum_p \\sum_k \\Big( \\sum_{j \\in E(o, p)} e^{-\\lambda_{pk} d_{oj}} x_j \\Big) W_{pk}
+        y_o = b + \sum_p \sum_k \Big( \sum_{j \in E(o, p)} e^{-\lambda_{pk} d_{oj}} x_j \Big) W_{pk}
 
     with the stencil's cells p, K exponentials k for each, and the events j that o looks at in a cell, d decay times ago.
+
+    The events of a cell are summed first and multiplied afterwards, some cells at a time, so that what is held is never larger than the
+    input, the output or the edges; for the backward pass the sums are made again. In mixed precision it is computed in the weights' type:
+    reading the events takes much of the time.
 
     Source: Jack et al., "Sparse Convolutions on Continuous Domains for Point Cloud and Event Stream Networks", ACCV 2020.
 
@@ -45,8 +57,9 @@ class EventConv(nn.Module):
         self, in_channels: int, out_channels: int, cells: int, decays: int = 4, binary: bool = False, positive: Positive = "projection"
     ) -> None:
         super().__init__()
-        if min(in_channels, out_channels, cells, decays) < 1 or (binary and in_channels != 2) or positive not in get_args(Positive):
-            raise EventZooError("EventConv: …")
+        _check_settings("EventConv", in_channels, out_channels, cells, decays, binary)
+        if positive not in get_args(Positive):
+            raise EventZooError(f"EventConv: positive is 'projection' or 'softplus', not {positive!r}")
         self.in_channels, self.out_channels, self.cells, self.decays = in_channels, out_channels, cells, decays
         self.binary, self.positive = binary, positive
         self.weight = nn.Parameter(torch.empty(cells, decays, in_channels, out_channels))
@@ -56,10 +69,7 @@ class EventConv(nn.Module):
 
     def reset_parameters(self) -> None:
         """As ECN's code does: Glorot's uniform weights, all decays one, bias zero."""
-        fan_in = self.cells * self.decays * self.in_channels
-        fan_out = self.cells * self.out_channels * (1 if self.binary else self.decays)
-        bound = math.sqrt(6 / (fan_in + fan_out))
-        nn.init.uniform_(self.weight, -bound, bound)
+        _glorot(self.weight, self.binary)
         nn.init.constant_(self.decay, 1.0 if self.positive == "projection" else math.log(math.expm1(1.0)))
         nn.init.zeros_(self.bias)
 
@@ -68,25 +78,230 @@ class EventConv(nn.Module):
         return softplus(self.decay) if self.positive == "softplus" else self.decay.clamp(min=0)
 
     def forward(self, x: Tensor, edges: StreamEdges) -> Tensor:
-        """Convolve the features of a stream."""
+        """Convolve the features of a stream.
+
+        Raises:
+            EventZooError: The features or the edges are not what this layer takes.
+        """
+        if not isinstance(edges, StreamEdges):
+            raise EventZooError(_other_memory("EventConv", "window", edges))
         if self.training and self.positive == "projection":
-            with torch.no_grad():
-                self.decay.clamp_(min=0)
-        if self.binary:
-            x = one_hot(x.long(), 2).to(self.weight.dtype)
-        count = len(edges.start) - 1
-        cell = edges.cell.long()
-        row = torch.repeat_interleave(torch.arange(count), edges.start.diff()) * self.cells + cell
-        fading = torch.exp(-self.rates()[cell] * edges.age[:, None].to(x.dtype))
-        sums = x.new_zeros(count * self.cells, self.decays, x.shape[1]).index_add_(0, row, fading[:, :, None] * x[edges.source.long(), None])
-        return sums.view(count, -1) @ self.weight.flatten(0, 2) + self.bias
+            self.decay.data.clamp_(min=0)  # not the parameter itself: a layer may be used twice before the backward pass
+        return _convolve(self, x, edges)
+
+    def extra_repr(self) -> str:
+        """Channels, cells and exponentials."""
+        return f"{self.in_channels}, {self.out_channels}, cells={self.cells}, decays={self.decays}, positive={self.positive!r}"
 
 
 class TraceConv(nn.Module):
-    """Placeholder until it is written."""
+    r"""Convolution of an event stream with endless exponentials: all the past of a pixel in one fading trace.
+
+    .. math::
+        H_{jk} = x_j + e^{-\lambda_k g_j} H_{j'k}, \qquad y_o = b + \sum_p \sum_k e^{-\lambda_k d_{op}} H_{j(o,p),k} W_{pk}
+
+    with the event j' before j at the same pixel, g decay times ago, and the last event j(o, p) that o sees in the stencil's cell p, d decay
+    times ago. That is `EventConv` without windows, with rates that all cells share: a pixel's past takes K traces, however long it is, and
+    an event the same few steps. Rates are a softplus, because a trace that does not fade would grow forever.
+
+    On the CPU the traces, K times the size of the input, are made by one loop over the events, and again for the backward pass. On other
+    devices pointers are doubled: as many steps over all traces as the logarithm of the longest pixel's number of events, each of which is
+    kept for the backward pass.
+
+    Args:
+        in_channels: Features of an incoming event; 2 if they are polarities.
+        out_channels: Features of an outgoing event.
+        cells: Cells of the stencil.
+        decays: Exponentials K.
+        binary: Whether the incoming features are polarities, bool `[N_in]`, each taken as two features, one for each polarity.
+
+    Raises:
+        EventZooError: A setting is out of its range.
+
+    Shapes:
+        weight: `[cells, decays, in_channels, out_channels]`; decay: `[decays]`; bias: `[out_channels]`.
+        input: `[N_in, in_channels]`, or bool `[N_in]`, and the `TraceEdges`.
+        output: `[N_out, out_channels]`.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, cells: int, decays: int = 4, binary: bool = False) -> None:
         super().__init__()
+        _check_settings("TraceConv", in_channels, out_channels, cells, decays, binary)
+        self.in_channels, self.out_channels, self.cells, self.decays, self.binary = in_channels, out_channels, cells, decays, binary
+        self.weight = nn.Parameter(torch.empty(cells, decays, in_channels, out_channels))
+        self.decay = nn.Parameter(torch.empty(decays))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Glorot's uniform weights, bias zero, rates in equal ratios from 1/4 to 2: exponentials that all cells share must differ."""
+        _glorot(self.weight, self.binary)
+        with torch.no_grad():
+            self.decay.copy_(torch.logspace(-2, 1, self.decays, 2.0).expm1().log())
+        nn.init.zeros_(self.bias)
+
+    def rates(self) -> Tensor:
+        """The decays λ as they are used, above 0: `[decays]`."""
+        return softplus(self.decay)
 
     def forward(self, x: Tensor, edges: TraceEdges) -> Tensor:
-        raise NotImplementedError
+        """Convolve the features of a stream.
+
+        Raises:
+            EventZooError: The features or the edges are not what this layer takes.
+        """
+        if not isinstance(edges, TraceEdges):
+            raise EventZooError(_other_memory("TraceConv", "trace", edges))
+        return _convolve(self, x, edges)
+
+    def extra_repr(self) -> str:
+        """Channels, cells and exponentials."""
+        return f"{self.in_channels}, {self.out_channels}, cells={self.cells}, decays={self.decays}"
+
+
+def _check_settings(name: str, in_channels: int, out_channels: int, cells: int, decays: int, binary: bool) -> None:
+    if min(in_channels, out_channels, cells, decays) < 1 or cells > 256:
+        given = f"{in_channels}, {out_channels}, {cells} and {decays}"
+        raise EventZooError(f"{name}: channels, cells and decays are at least 1, cells at most 256, not {given}")
+    if binary and in_channels != 2:
+        raise EventZooError(f"{name}: binary features are two, one for each polarity: in_channels is 2, not {in_channels}")
+
+
+def _other_memory(name: str, memory: str, edges: object) -> str:
+    return f"{name} takes the edges of memory={memory!r}, not {type(edges).__name__}: set `memory` of ECN and EventStream to the same"
+
+
+def _glorot(weight: Tensor, binary: bool) -> None:
+    """Glorot's uniform weights with the fans of ECN's code, where a binary kernel's exponentials count for its input only."""
+    cells, decays, in_channels, out_channels = weight.shape
+    fan_in, fan_out = cells * decays * in_channels, cells * out_channels * (1 if binary else decays)
+    bound = math.sqrt(6 / (fan_in + fan_out))
+    nn.init.uniform_(weight, -bound, bound)
+
+
+def _convolve(layer: EventConv | TraceConv, x: Tensor, edges: StreamEdges | TraceEdges) -> Tensor:
+    weight, name = layer.weight, type(layer).__name__
+    expected = f"bool [{len(x)}]" if layer.binary else f"[{len(x)}, {layer.in_channels}]"
+    if x.shape != ((len(x),) if layer.binary else (len(x), layer.in_channels)) or layer.binary != (x.dtype == torch.bool):
+        raise EventZooError(f"{name} takes features {expected}, not {str(x.dtype).removeprefix('torch.')} {list(x.shape)}")
+    traces = isinstance(edges, TraceEdges)
+    if not layer.binary:
+        x = x.to(weight.dtype)
+    elif traces:
+        x = one_hot(x.long(), 2).to(weight.dtype)
+    edges = edges._replace(age=edges.age.to(weight.dtype))
+    with torch.autocast(x.device.type, enabled=False):
+        compiled = x.device.type == "cpu" and not traces and weight.dtype in (torch.float32, torch.float64)
+        if compiled:
+            _check_edges(name, x, edges, layer.cells)
+            out: Tensor = _Convolve.apply(x, layer.rates(), weight, edges)  # type: ignore[no-untyped-call]
+        else:
+            out = convolve_in_torch(x, layer.rates(), weight, edges)
+        return out + layer.bias
+
+
+def _check_edges(name: str, x: Tensor, edges: StreamEdges | TraceEdges, cells: int) -> None:
+    """Compiled loops do not look where they write."""
+    if len(edges.source) > 0 and not (int(edges.cell.max()) < cells and 0 <= int(edges.source.min()) <= int(edges.source.max()) < len(x)):
+        raise EventZooError(
+            f"{name} has {cells} cells and was given {len(x)} events, but edges of cells up to {int(edges.cell.max())} from events "
+            f"{int(edges.source.min())} to {int(edges.source.max())}: these are another stencil's edges, or another level's"
+        )
+
+
+class _Convolve(torch.autograd.Function):
+    """The convolution without bias, on the CPU; of what it makes on the way, nothing is kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rates: Tensor, weight: Tensor, edges: StreamEdges) -> Tensor:
+        ctx.save_for_backward(x, rates, weight)
+        ctx.edges, ctx.rows = edges, group_rows(edges.start.numpy(), edges.cell.numpy(), len(weight))
+        source, age = edges.source.numpy(), edges.age.contiguous().numpy()
+        values, add_up = (x.numpy(), sum_polarities) if x.dtype == torch.bool else (x.contiguous().numpy()[:, None], sum_rows)
+        out = weight.new_zeros(len(edges.start) - 1, weight.shape[3])
+        room = _room(weight)
+        for cell, output, first, end in _chunks(ctx.rows, len(room)):
+            sums = room[: len(first)]
+            fading = fade(first, end, age, rates[cell].numpy())
+            add_up(first, end, source, fading, values, sums.numpy())
+            add_rows(output, (sums.flatten(1) @ weight[cell].flatten(0, 1)).numpy(), out.numpy())
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+        x, rates, weight = ctx.saved_tensors
+        edges = ctx.edges
+        source, age = edges.source.numpy(), edges.age.contiguous().numpy()
+        binary = x.dtype == torch.bool
+        grad_x = x.new_zeros(x.shape if ctx.needs_input_grad[0] else (0, *x.shape[1:]))
+        grad_rates, grad_weight = np.zeros(rates.shape), torch.zeros_like(weight)
+        values, into = (x.numpy(), grad_x.numpy()) if binary else (x.contiguous().numpy()[:, None], grad_x.numpy()[:, None])
+        room, room_for_grad = _room(weight), _room(weight)
+        with torch.autocast("cpu", enabled=False):
+            for cell, output, first, end in _chunks(ctx.rows, len(room)):
+                sums, grad_sums = room[: len(first)], room_for_grad[: len(first)]
+                fading = fade(first, end, age, rates[cell].numpy())
+                (sum_polarities if binary else sum_rows)(first, end, source, fading, values, sums.numpy())
+                grad_rows = grad.index_select(0, torch.from_numpy(output))
+                grad_weight[cell].flatten(0, 1).addmm_(sums.flatten(1).T, grad_rows)
+                torch.mm(grad_rows, weight[cell].flatten(0, 1).T, out=grad_sums.flatten(1))
+                if binary:
+                    spread_polarities(first, end, source, age, fading, values, grad_sums.numpy(), grad_rates[cell])
+                else:
+                    spread_rows(first, end, source, age, fading, values, grad_sums.numpy(), into, grad_rates[cell])
+        return grad_x if ctx.needs_input_grad[0] else None, torch.from_numpy(grad_rates).to(rates.dtype), grad_weight, None
+
+
+def _room(weight: Tensor) -> Tensor:
+    _, decays, in_channels, _ = weight.shape
+    return weight.new_empty(max(_SUMS_AT_ONCE // (decays * in_channels), 64), decays, in_channels)
+
+
+def _chunks(rows: Rows, size: int) -> Iterator[tuple[int, Any, Any, Any]]:
+    """Some rows of one cell at a time: the cell, and what `Rows` holds of them."""
+    for cell, (start, end) in enumerate(itertools.pairwise(rows.cell_start.tolist())):
+        for first in range(start, end, size):
+            part = slice(first, min(first + size, end))
+            yield cell, rows.output[part], rows.first[part], rows.end[part]
+
+
+def convolve_in_torch(x: Tensor, rates: Tensor, weight: Tensor, edges: StreamEdges | TraceEdges) -> Tensor:
+    """The convolution without bias, by torch, on any device and of any type; the sums of one exponential at a time are held.
+
+    Args:
+        x: Features, `[N_in, C]`, or polarities, bool `[N_in]`.
+        rates: `[cells, K]`, or `[K]` for all cells.
+        weight: `[cells, K, C, C_out]`.
+        edges: The edges.
+    """
+    cells, decays, channels, out_channels = weight.shape
+    count = len(edges.start) - 1
+    x = one_hot(x.long(), 2).to(weight.dtype) if x.dtype == torch.bool else x
+    tables = _traces_in_torch(x, rates, edges).unbind(1) if isinstance(edges, TraceEdges) else (x,) * decays
+    out = x.new_zeros(count, out_channels)
+    if len(edges.source) == 0:
+        return out + 0 * (x.sum() + rates.sum() + weight.sum())  # so that gradients are zero, not missing
+    cell, output = edges.cell.long(), torch.repeat_interleave(torch.arange(count, device=x.device), edges.start.diff())
+    bags = torch.searchsorted(output * cells + cell, torch.arange(count * cells, device=x.device)).int()
+
+    def add_exponential(table: Tensor, rate: Tensor, matrix: Tensor) -> Tensor:
+        sums = embedding_bag(edges.source, table, bags, mode="sum", per_sample_weights=torch.exp(-rate.expand(cells)[cell] * edges.age))
+        return sums.view(count, cells * channels) @ matrix.flatten(0, 1)
+
+    for table, rate, matrix in zip(tables, rates.unbind(-1), weight.unbind(1), strict=True):
+        out = out + checkpoint(add_exponential, table, rate, matrix, use_reentrant=False, preserve_rng_state=False)
+    return out
+
+
+def _traces_in_torch(x: Tensor, rates: Tensor, edges: TraceEdges) -> Tensor:
+    """The traces, `[N_in, K, C]`: in each step, a trace takes in one that holds as many events as itself, and then points to before it."""
+    previous, fading = edges.previous.long(), torch.exp(-edges.gap.to(rates.dtype)[:, None] * rates)[:, :, None]
+    traces = x[:, None].expand(-1, rates.shape[-1], -1)
+    while bool((previous >= 0).any()):
+        before = previous.clamp(min=0)
+        more = torch.where(previous[:, None, None] >= 0, fading, 0)
+        traces = traces + more * traces[before]
+        fading = more * fading[before]
+        previous = torch.where(previous >= 0, previous[before], -1)
+    return traces
