@@ -43,14 +43,14 @@ def check_async_converter(
     pushed, `reset` must forget all, and a saved state must go on as the one it was saved from, and be refused by another
     window or network; all of this bit by bit.
 
-    A window with `history` has another counterpart, for which the representation must be a causal `EventGraph`, and its events
-    must be pooled by `VoxelMaxPool` or `GridMaxPool`: see `Window`.
+    A window with `history` has another counterpart, for which the representation must be an `EventStream`, or a causal `EventGraph` whose
+    events are pooled by `VoxelMaxPool` or `GridMaxPool`: see `Window`.
 
     Args:
         model: A small model with the layer in question.
         events: A recording of its sensor; a few hundred events, near enough to be neighbours.
         windows: The windows; by default all events, and a fifth of the recording by count and by time, so that they turn over
-            several times, both also with `history` where the graph is causal.
+            several times, both also with `history` where the graph is causal. Of a stream, whose features are always final, all events.
         tolerance: Largest difference between the heads' outputs, as a share of the largest of the synchronous model. In
             classification, where the margin of the most probable class is greater, that class must be the same, too.
         seed: Of the mix of pushes.
@@ -82,11 +82,15 @@ def synchronous_output(model: EventModel, events: Events, window: Window, now: i
     transforms, window = with_own_window(model.transforms, window)
     for transform in transforms:
         events = transform.on_stream(events, 0)
+    if window.history and model.representation.kind == "stream":
+        return model.output(events)  # what is pooled leaves by itself, before it would leave the window
     inside = _inside(events, window, now)
     return _output_with_history(model, events, window, inside) if window.history else model.output(events[inside])
 
 
 def _default_windows(model: EventModel, events: Events) -> list[Window]:
+    if model.representation.kind == "stream":
+        return [Window()]
     count, duration = len(events) // 5 + 1, events.duration // 5 + 1
     windows = [Window(), Window(events=count), Window(microseconds=duration)]
     if isinstance(model.representation, representations.EventGraph) and model.representation.causal:

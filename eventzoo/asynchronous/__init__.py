@@ -3,6 +3,7 @@
 from eventzoo.asynchronous.async_model import AsyncModel, make_asynchronous
 from eventzoo.asynchronous.converter import AsyncConverter, Unsupported
 from eventzoo.asynchronous.plan import (
+    Argument,
     Array,
     Cost,
     Domain,
@@ -10,6 +11,7 @@ from eventzoo.asynchronous.plan import (
     EdgeOffsets,
     Features,
     Graph,
+    Group,
     Neighbourhood,
     Plan,
     Positions,
@@ -19,6 +21,7 @@ from eventzoo.asynchronous.plan import (
 from eventzoo.asynchronous.window import Window
 
 __all__ = [
+    "Argument",
     "Array",
     "AsyncConverter",
     "AsyncModel",
@@ -28,6 +31,7 @@ __all__ = [
     "EdgeOffsets",
     "Features",
     "Graph",
+    "Group",
     "Neighbourhood",
     "Plan",
     "Positions",

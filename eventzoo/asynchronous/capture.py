@@ -154,6 +154,8 @@ def capture(model: "EventModel", plan: Plan) -> Captured:
                 raise Unsupported(f"it comes after {_name(before)}")
             values[node] = _value(node, graph, batch, values, known, plan)
         except Unsupported as reason:
+            if any(_is_forgotten(values[given]) for given in node.all_input_nodes):
+                raise Unsupported(f"{plan.layer}: {reason}, and what it needs has been forgotten") from reason
             if plan.window.history and any(_of_events(values[given], plan) for given in node.all_input_nodes):
                 raise EventZooError(
                     f"{plan.layer}: {reason}, so that its events' features cannot be final; leave out the window's history"
@@ -206,6 +208,11 @@ def _of_events(value: Any, plan: Plan) -> bool:
     """Whether something of a plan is of single events, and not of what they are pooled into."""
     domain = getattr(getattr(value, "graph", value), "domain", None)
     return isinstance(value, SimpleNamespace) or (domain is not None and domain is plan.source.domain)
+
+
+def _is_forgotten(value: Any) -> bool:
+    """Whether something of a plan is of sites that are forgotten, so that it cannot be given to a layer that is run densely."""
+    return isinstance(value, Features) and value.domain.ever is not None
 
 
 def _name_what_is_changed_in_place(graph: fx.GraphModule) -> None:

@@ -119,7 +119,7 @@ def _source(plan: Plan, output: str, names: dict[Callable[..., Any], str]) -> st
             f"            for site in range({output}.rows.shape[0]):",
             f"                for channel in range({output}.rows.shape[1]):",
             f"                    out[reached - 1, site, channel] = {output}.rows[site, channel]",
-            "        if reached < stop or reached == last:",
+            "        if reached == done or reached == last:",
             "            return reached",
             "        done = reached",
             "",

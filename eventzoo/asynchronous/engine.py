@@ -13,7 +13,7 @@ from torch import fx
 from eventzoo.asynchronous.capture import Captured, Dense, arguments
 from eventzoo.asynchronous.driver import compile_plan, table
 from eventzoo.asynchronous.materialise import PLANNED, materialise, slots
-from eventzoo.asynchronous.plan import Features, State
+from eventzoo.asynchronous.plan import Domain, Features, State, Step
 from eventzoo.asynchronous.window import Window
 from eventzoo.data.dataset import Sample
 from eventzoo.data.transforms import apply
@@ -89,7 +89,7 @@ class CompiledEngine:
             self._make_room(stop - done)
             reached = self._run(self._table, *columns, done, stop, _NEVER, every, out, self._work)
             if reached < stop:
-                self._grow_edges()
+                self._grow()
             done = reached
 
     def advance(self, now: int) -> None:
@@ -121,14 +121,22 @@ class CompiledEngine:
         for number, step in enumerate(self._plan.steps):
             sites, edges, _ = self._work[step.counter]
             units = self._work[number, 2]
-            there = slots(step.domain)
-            joined = 0 if step.graph is None else step.graph.edges.value.degree[there].sum()
-            dense = len(there) * (step.cost.site + step.cost.unit * units / max(sites, 1)) + joined * step.cost.edge
+            there, joined = self._in_synchronous_forward(step)
+            dense = there * (step.cost.site + step.cost.unit * units / max(sites, 1)) + joined * step.cost.edge
             done = sites * step.cost.site + edges * step.cost.edge + units * step.cost.unit
             before = found.get(step.name, (0.0, 0.0, 0, 0))
-            computed = before[2:] if before[2] else (int(sites), len(there))  # of its steps, the first that computes sites
+            computed = before[2:] if before[2] else (int(sites), there)  # of its steps, the first that computes sites
             found[step.name] = (before[0] + float(done), before[1] + float(dense), *computed)
         return [(name, *operations) for name, operations in found.items()]
+
+    def _in_synchronous_forward(self, step: Step) -> tuple[int, float]:
+        """Sites that a synchronous forward on the window computes, and the edges that it reads."""
+        if step.domain.ever is not None:  # of those that are forgotten, all were computed, and once
+            there = step.domain.ever()
+            sites, edges, _ = self._work[step.counter]
+            return there, float(edges * there / max(sites, 1))
+        there_now = slots(step.domain)
+        return len(there_now), 0.0 if step.graph is None else float(step.graph.edges.value.degree[there_now].sum())
 
     def state_dict(self) -> Arrays:
         """The state as arrays by name, copied."""
@@ -148,7 +156,10 @@ class CompiledEngine:
                 names = state.value._fields
                 state.value = state.value._replace(**{name: arrays[f"{state.name}.{name}"].copy() for name in names})
         self._work = arrays["work"].copy()
-        self._domain.capacity = self._taken = len(self._domain.sites.value.id)
+        for state in self._plan.states:
+            if state.domain is not None:
+                state.domain.capacity = len(state.domain.sites.value.id)
+        self._taken = self._domain.capacity
         self._hand_over()
 
     def _arrays(self) -> list[tuple[State, str, NDArray[Any]]]:
@@ -177,20 +188,30 @@ class CompiledEngine:
             new *= 2
         if new == old:
             return
-        for state in self._plan.states:
-            if state.domain is self._domain:
-                state.value = _regrown(state.value, state.per_site, alive, old, new)
-        self._domain.capacity = new
+        self._resize(self._domain, alive, new)
         self._hand_over()
 
-    def _grow_edges(self) -> None:
-        """Double the slots for edges."""
+    def _grow(self) -> None:
+        """Double the slots for edges, and those of domains that an event of the source might overfill."""
         for state in self._plan.states:
             if state.edge_range is not None:
                 first, last = state.edge_range(state.value)
                 old = len(getattr(state.value, next(iter(state.per_edge))))
                 state.value = _regrown(state.value, state.per_edge, np.arange(first, last), old, 2 * old)
+        for domain in {id(state.domain): state.domain for state in self._plan.states}.values():
+            if domain is not None and domain.reserve > 0:
+                sites = domain.sites.value
+                alive = np.sort(sites.id[sites.alive])
+                if len(alive) + domain.reserve > domain.capacity:
+                    self._resize(domain, alive, 2 * domain.capacity)
         self._hand_over()
+
+    def _resize(self, domain: Domain, alive: NDArray[np.int64], capacity: int) -> None:
+        """Give a domain another number of slots; those of `alive`, numbers in order, move."""
+        for state in self._plan.states:
+            if state.domain is domain:
+                state.value = _regrown(state.value, state.per_site, alive, domain.capacity, capacity)
+        domain.capacity = capacity
 
     @torch.inference_mode()
     def _run_densely(self) -> NDArray[np.float32]:
@@ -306,8 +327,7 @@ def _shaped(rows: NDArray[np.float32], output: Features) -> NDArray[np.float32]:
     """Recorded rows `[T, sites, C]` as the head returns them, copied: `[T, C]`, or `[T, C, height, width]`."""
     if output.size is None:
         return rows[:, 0].copy()
-    width, height = output.size
-    return rows.transpose(0, 2, 1).copy().reshape(len(rows), output.channels, height, width)
+    return rows.transpose(0, 2, 1).copy().reshape(len(rows), output.channels, *reversed(output.size))
 
 
 def _columns(events: Events) -> list[NDArray[Any]]:

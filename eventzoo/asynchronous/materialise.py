@@ -39,9 +39,9 @@ def _sparse_map(value: Features) -> SparseMap:
     return SparseMap(_map(torch.from_numpy(value.rows.value.rows.copy()) * active, value.size), _map(active, value.size))
 
 
-def _map(rows: Tensor, size: tuple[int, int]) -> Tensor:
-    """A row a cell `[cells, C]` as a map `[1, C, height, width]`."""
-    return rows.T.reshape(1, rows.shape[1], size[1], size[0])
+def _map(rows: Tensor, size: tuple[int, ...]) -> Tensor:
+    """A row a cell `[cells, C]` as a map `[1, C, height, width]`, or a volume."""
+    return rows.T.reshape(1, rows.shape[1], *reversed(size))
 
 
 def slots(domain: Domain) -> NDArray[np.int64]:

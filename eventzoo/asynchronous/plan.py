@@ -65,6 +65,25 @@ class Array:
 
 
 @dataclass(eq=False)
+class Group:
+    """Several states as one argument, a tuple.
+
+    Attributes:
+        states: The states.
+    """
+
+    states: "Sequence[State]"
+
+    @property
+    def name(self) -> str:
+        """What it is called in the compiled function."""
+        return f"({''.join(f'{state.name}, ' for state in self.states)})"
+
+
+Argument = State | Array | Group
+
+
+@dataclass(eq=False)
 class Domain:
     """A set of sites: events, voxels, or cells.
 
@@ -72,11 +91,15 @@ class Domain:
         sites: State of type `Sites`.
         capacity: Slots.
         grows: Whether more are made when they are all taken.
+        reserve: Slots that have to be free for the source to take an event.
+        ever: Number of sites that there have been, where those are forgotten that a synchronous forward computes; else None.
     """
 
     sites: State
     capacity: int
     grows: bool
+    reserve: int = 0
+    ever: Callable[[], int] | None = None
 
 
 @dataclass(eq=False)
@@ -85,14 +108,14 @@ class Neighbourhood:
 
     Attributes:
         domain: The domain.
-        state: State of what joins the sites.
+        state: State, or states, of what joins the sites.
         edges: State of type `Edges`, where the edges into a site are counted, and listed where its layers need that.
         incoming: Compiled `(state, edges, sites, slot) -> count`: counts the edges into a site, and lists them.
         add_readers: Compiled `(state, sites, slots, count)`: puts the targets of all edges out of these sites on the worklist.
     """
 
     domain: Domain
-    state: State
+    state: State | Group
     edges: State
     incoming: Compiled
     add_readers: Compiled
@@ -107,6 +130,7 @@ class Graph(Neighbourhood):
         dimensions: Dimensions of the offsets.
     """
 
+    state: State
     positions: Callable[[Any, NDArray[np.int64]], NDArray[np.float32]]
     dimensions: int
 
@@ -118,14 +142,15 @@ class Features:
     Attributes:
         rows: State of type `Rows`.
         domain: The domain.
-        size: `(width, height)` where the sites are the cells of a map `[1, C, height, width]`, x fastest; None for `[N, C]`.
+        size: `(width, height)` where the sites are the cells of a map `[1, C, height, width]`, x fastest, or `(width, height, frames)` of a
+            volume `[1, C, frames, height, width]`; None for `[N, C]`.
         shared: Whether more than one layer reads them, so that none may change them in their place.
         sparse: Whether only some cells of the map are sites, as in a `SparseMap`; a cell's slot is its number.
     """
 
     rows: State
     domain: Domain
-    size: tuple[int, int] | None = None
+    size: tuple[int, ...] | None = None
     shared: bool = True
     sparse: bool = False
 
@@ -293,15 +318,15 @@ class Plan:
         """Arrays that no step writes to, or only as room for what it computes."""
         return self.state(value, constant=True)
 
-    def domain(self, capacity: int, grows: bool = False) -> Domain:
-        """A new domain; its sites arrive and leave in a step."""
+    def domain(self, capacity: int, grows: bool = False, reserve: int = 0, ever: Callable[[], int] | None = None) -> Domain:
+        """A new domain; its sites arrive and leave in a step. See `Domain`."""
         sites = self.state(make_sites(capacity))
-        domain = Domain(sites, capacity, grows)
+        domain = Domain(sites, capacity, grows, reserve, ever)
         if grows:
             sites.domain, sites.per_site = domain, site_kernels.PER_SITE
         return domain
 
-    def features(self, domain: Domain, channels: int, size: tuple[int, int] | None = None, sparse: bool = False) -> Features:
+    def features(self, domain: Domain, channels: int, size: tuple[int, ...] | None = None, sparse: bool = False) -> Features:
         """Features of a domain's sites, for a step to write. A map has a `size`; if only some cells are sites, it is `sparse`."""
         rows = self.state(make_rows(domain.capacity, channels))
         self._made_at[rows.name] = len(self.body)
@@ -322,7 +347,7 @@ class Plan:
             edges.domain, edges.per_site = domain, {"source": 0, "offset": 0, "degree": 0}
         return edges
 
-    def begin(self, domain: Domain, function: Compiled, states: Sequence[State], events: Callable[[], Columns]) -> None:
+    def begin(self, domain: Domain, function: Compiled, states: Sequence[Argument], events: Callable[[], Columns]) -> None:
         """The step that takes events from the stream.
 
         Args:
@@ -350,7 +375,7 @@ class Plan:
     def rows(
         self,
         function: Compiled,
-        weights: Sequence[State | Array],
+        weights: Sequence[Argument],
         x: Features,
         channels: int,
         graph: Neighbourhood | None = None,
@@ -418,7 +443,7 @@ class Plan:
     def step(
         self,
         function: Compiled,
-        arguments: Sequence[State],
+        arguments: Sequence[Argument],
         domain: Domain,
         cost: Cost | None = None,
         graph: Neighbourhood | None = None,

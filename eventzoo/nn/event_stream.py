@@ -85,7 +85,8 @@ class StreamLevel(NamedTuple):
 
     def to(self, device: torch.device | str) -> "StreamLevel":
         """The level on a device."""
-        return StreamLevel(*(part.to(device) for part in self))
+        parts: list[Any] = [part.to(device) for part in self]
+        return StreamLevel(*parts)
 
 
 class StreamBatch(NamedTuple):

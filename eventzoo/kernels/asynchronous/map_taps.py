@@ -62,39 +62,38 @@ class Copies(NamedTuple):
 
 
 def make_taps(
-    size: tuple[int, int],
-    kernel_size: tuple[int, int],
-    stride: tuple[int, int] = (1, 1),
-    padding: tuple[int, int] = (0, 0),
-    dilation: tuple[int, int] = (1, 1),
-    out_size: tuple[int, int] | None = None,
-) -> tuple[Taps, tuple[int, int]]:
+    size: tuple[int, ...],
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...] | None = None,
+    padding: tuple[int, ...] | None = None,
+    dilation: tuple[int, ...] | None = None,
+    out_size: tuple[int, ...] | None = None,
+) -> tuple[Taps, tuple[int, ...]]:
     """Which cells a window reads, cells and taps row by row.
 
     Args:
-        size: `(width, height)` of the input.
-        kernel_size: `(height, width)` of the window, as all that follow.
-        stride: Cells from one place of the window to the next.
-        padding: Zeros above and to the left of the map; without `out_size`, as many below and to the right.
-        dilation: Cells from one tap to the next.
-        out_size: `(width, height)` of the output, if padding differs from side to side.
+        size: `(width, height)` of the input, or `(width, height, frames)`.
+        kernel_size: `(height, width)` of the window, or `(frames, height, width)`, as all that follow.
+        stride: Cells from one place of the window to the next; default 1.
+        padding: Zeros above and to the left of the map; without `out_size`, as many below and to the right. Default 0.
+        dilation: Cells from one tap to the next; default 1.
+        out_size: The output's, in the order of `size`, if padding differs from side to side.
 
     Returns:
-        The taps, and `(width, height)` of the output.
+        The taps, and the size of the output in the order of `size`.
     """
-    spans = [d * (k - 1) + 1 for d, k in zip(dilation, kernel_size, strict=True)]
-    sides = [(side + 2 * p - span) // s + 1 for side, p, span, s in zip(size[::-1], padding, spans, stride, strict=True)]
-    width, height = out_size or (sides[1], sides[0])
-    tap_row, tap_column = (offset.ravel() for offset in np.indices(kernel_size))
-    row, column = (place.ravel()[:, None] for place in np.indices((height, width)))
-    row = row * stride[0] - padding[0] + tap_row * dilation[0]
-    column = column * stride[1] - padding[1] + tap_column * dilation[1]
-    inside = (row >= 0) & (row < size[1]) & (column >= 0) & (column < size[0])
-    reads = np.where(inside, row * size[0] + column, -1).astype(np.int32)
-    feeds = np.full((size[0] * size[1], len(tap_row)), -1, np.int32)
+    shape, ones = np.array(size[::-1]), np.ones(len(size), np.int64)
+    by, before, step = (ones * (value if value is not None else k) for value, k in ((stride, 1), (padding, 0), (dilation, 1)))
+    spans = step * (np.array(kernel_size) - 1) + 1
+    sides = np.array(out_size[::-1]) if out_size else (shape + 2 * before - spans) // by + 1
+    taps, places = (np.indices(tuple(extent)).reshape(len(size), -1).T for extent in (kernel_size, sides))
+    at = places[:, None] * by - before + taps * step
+    inside = ((at >= 0) & (at < shape)).all(-1)
+    reads = np.where(inside, np.ravel_multi_index(tuple(np.moveaxis(at, -1, 0)), tuple(shape), mode="clip"), -1).astype(np.int32)
+    feeds = np.full((int(shape.prod()), len(taps)), -1, np.int32)
     cell, tap = np.nonzero(inside)
     feeds[reads[cell, tap], tap] = cell
-    return Taps(reads, feeds), (width, height)
+    return Taps(reads, feeds), tuple(sides[::-1].tolist())
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -219,6 +218,21 @@ def largest(
             row = x[source]
             for c in range(len(out)):
                 out[c] = max(out[c], row[c])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def largest_of_all(x: Rows, one: Sites, output: Rows) -> int:
+    """Bring the maximum over all cells of a dense map up to date; how many cells were compared."""
+    output.counts[0] = 0
+    if x.counts[0] == 0:
+        return 0
+    rows, row = x.rows, output.row
+    copy_row(row, rows[0])
+    for cell in range(1, len(rows)):
+        for c in range(len(row)):
+            row[c] = max(row[c], rows[cell, c])
+    commit(one, output, 0)
+    return len(rows)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

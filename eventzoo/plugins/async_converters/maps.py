@@ -1,40 +1,71 @@
 """Layers whose windows move over a map, dense or sparse, event by event."""
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eventzoo.asynchronous import Array, AsyncConverter, Cost, Domain, Features, Neighbourhood, Plan, State, Unsupported
+from eventzoo.asynchronous import Argument, AsyncConverter, Cost, Domain, Features, Neighbourhood, Plan, Unsupported
 from eventzoo.kernels.asynchronous import map_convolution, map_taps
 from eventzoo.kernels.asynchronous.map_convolution import MapKernel
 from eventzoo.kernels.asynchronous.map_taps import Copies, Pool, Taps
+from eventzoo.nn.event_stream import HalvingConv3d
 from eventzoo.nn.sparse import SparseConv2d, SparseMaxPool2d, SubmanifoldConv2d, ToDense, ToSparse
 
 
 class AsyncConv2d(AsyncConverter):
-    """Convolutions of dense maps with any kernel, stride, dilation, and zeros around the map."""
+    """Convolutions of dense maps and volumes with any kernel, stride, dilation, and zeros around the map."""
 
-    handles: ClassVar = (nn.Conv2d,)
+    handles: ClassVar = (nn.Conv2d, nn.Conv3d)
 
-    def convert(self, plan: Plan, layer: nn.Conv2d, *args: Any, **kwargs: Any) -> Features:
+    def convert(self, plan: Plan, layer: nn.Conv2d | nn.Conv3d, *args: Any, **kwargs: Any) -> Features:
         """The convolved map."""
         x = _map(args[0] if args else kwargs["input"])
         if layer.groups != 1 or layer.padding_mode != "zeros":
             raise Unsupported(f"its groups are {layer.groups} and its padding {layer.padding_mode!r}, and must be 1 and 'zeros'")
-        kernel_size, dilation, stride = _pair(layer.kernel_size), _pair(layer.dilation), _pair(layer.stride)
+        kernel_size, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
+        if len(kernel_size) != len(_size(x)):
+            raise Unsupported("it convolves maps with a kernel for volumes, or the other way round")
         if layer.padding == "same":
             reach = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel_size, strict=True))
-            taps, size = map_taps.make_taps(_size(x), kernel_size, stride, _pair(reach), dilation, out_size=_size(x))
+            taps, size = map_taps.make_taps(_size(x), kernel_size, stride, reach, dilation, out_size=_size(x))
         else:
-            padding = (0, 0) if isinstance(layer.padding, str) else _pair(layer.padding)
+            padding = None if isinstance(layer.padding, str) else layer.padding
             taps, size = map_taps.make_taps(_size(x), kernel_size, stride, padding, dilation)
         if size == x.size:
             return _convolved(plan, layer, x, taps, size, x.domain)
-        domain = plan.domain(size[0] * size[1])
-        plan.step(map_taps.begin_map, [domain.sites], domain)
-        return _convolved(plan, layer, x, taps, size, domain)
+        return _convolved(plan, layer, x, taps, size, _new_map(plan, size))
+
+
+class AsyncHalvingConv3d(AsyncConverter):
+    """Convolutions of 2×2×2 voxels into one, with zeros at the end of odd sides."""
+
+    handles: ClassVar = (HalvingConv3d,)
+
+    def convert(self, plan: Plan, layer: HalvingConv3d, *args: Any, **kwargs: Any) -> Features:
+        """The convolved volume."""
+        x = _map(args[0] if args else kwargs["input"])
+        out_size = tuple((side + 1) // 2 for side in _size(x))
+        taps, size = map_taps.make_taps(_size(x), (2, 2, 2), (2, 2, 2), out_size=out_size)
+        return _convolved(plan, layer, x, taps, size, _new_map(plan, size))
+
+
+class AsyncMapMaximum(AsyncConverter):
+    """The maximum over all cells of a map or volume."""
+
+    handles: ClassVar = (nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
+
+    def convert(self, plan: Plan, layer: Any, *args: Any, **kwargs: Any) -> Features:
+        """The maxima, as a vector."""
+        x = _map(args[0] if args else kwargs["input"])
+        sides = layer.output_size if isinstance(layer.output_size, tuple) else (layer.output_size,)
+        if any(side != 1 for side in sides) or layer.return_indices:
+            raise Unsupported("it makes a map, or indices, and not one maximum of all cells")
+        output = plan.vector(x.channels)
+        plan.step(map_taps.largest_of_all, [x.rows, output.domain.sites, output.rows], x.domain, Cost(site=x.channels))
+        return output
 
 
 class AsyncMaxPool2d(AsyncConverter):
@@ -48,10 +79,8 @@ class AsyncMaxPool2d(AsyncConverter):
         if layer.ceil_mode or layer.return_indices:
             raise Unsupported("windows that reach beyond the map, and indices, are not known")
         sides = (_pair(side) for side in (layer.kernel_size, layer.stride, layer.padding, layer.dilation))
-        taps, size = map_taps.make_taps(_size(x), *sides)
-        domain = plan.domain(size[0] * size[1])
-        plan.step(map_taps.begin_map, [domain.sites], domain)
-        return _pooled(plan, x, taps, size, domain, -np.inf)
+        taps, size = map_taps.make_taps(_plane(x), *sides)
+        return _pooled(plan, x, taps, size, _new_map(plan, size), -np.inf)
 
 
 class AsyncUpsample(AsyncConverter):
@@ -64,7 +93,7 @@ class AsyncUpsample(AsyncConverter):
         x = _map(args[0] if args else kwargs["input"])
         if layer.mode != "nearest":
             raise Unsupported(f"its mode is {layer.mode!r}, and only 'nearest' copies cells")
-        width, height = _size(x)
+        width, height = _plane(x)
         cells = torch.arange(width * height, dtype=torch.float64).view(1, 1, height, width)
         sources: Tensor = layer(cells)[0, 0].long()  # torch rounds as it does
         size, source = (sources.shape[1], sources.shape[0]), sources.flatten().numpy()
@@ -142,19 +171,19 @@ class AsyncSparseMaxPool2d(AsyncConverter):
         return _pooled(plan, x, taps, size, plan.domain(size[0] * size[1]), 0.0)
 
 
-def _convolved(plan: Plan, layer: Any, x: Features, taps: Taps, size: tuple[int, int], domain: Domain) -> Features:
+def _convolved(plan: Plan, layer: Any, x: Features, taps: Taps, size: tuple[int, ...], domain: Domain) -> Features:
     """The output of a convolution, over a domain that is the input's or has begun its transaction, if it is dense."""
     weight = layer.weight.detach().float().cpu().numpy()
-    channels, inputs, height, width = weight.shape
-    by_tap = weight.reshape(channels, inputs, height * width).transpose(2, 1, 0)
+    channels, inputs = weight.shape[:2]
+    by_tap = weight.reshape(channels, inputs, -1).transpose(2, 1, 0)
     bias = np.zeros(channels, np.float32) if layer.bias is None else layer.bias.detach().float().cpu().numpy()
     neighbours = _neighbours(plan, x, taps, domain)
     one_by_one = x.sparse or domain is not x.domain
-    shares = plan.state(map_convolution.make_shares(x.domain.capacity, height * width, channels, known=not one_by_one))
+    shares = plan.state(map_convolution.make_shares(x.domain.capacity, len(by_tap), channels, known=not one_by_one))
     # in all, 2 · C_in · C_out for each site that a tap reads, as in a convolution done at once
     product = Cost(edge=(2 * inputs - 1) * channels)
     if one_by_one:
-        given: list[State] = [plan.weights(MapKernel(by_tap, bias)), neighbours.state, shares]
+        given: list[Argument] = [plan.weights(MapKernel(by_tap, bias)), neighbours.state, shares]
         plan.step(map_convolution.multiply_changed, [*given, x.rows, x.domain.sites, domain.sites], domain, product, neighbours)
     else:
         given = [plan.weights(MapKernel(by_tap.transpose(1, 0, 2).reshape(1, inputs, -1), bias)), neighbours.state, shares]
@@ -163,12 +192,12 @@ def _convolved(plan: Plan, layer: Any, x: Features, taps: Taps, size: tuple[int,
     return plan.rows(map_convolution.add_shares, given, x, channels, neighbours, cost=Cost(edge=channels), output=output)
 
 
-def _pooled(plan: Plan, x: Features, taps: Taps, size: tuple[int, int], domain: Domain, least: float) -> Features:
+def _pooled(plan: Plan, x: Features, taps: Taps, size: tuple[int, ...], domain: Domain, least: float) -> Features:
     """Maxima over a domain of their own, which has begun its transaction, if it is dense."""
     neighbours = _neighbours(plan, x, taps, domain)
     pool = plan.weights(Pool(np.array([least], np.float32)))
     output = plan.features(domain, x.channels, size, x.sparse)
-    given: list[State | Array] = [pool, neighbours.state, x.domain.sites.array("alive")]
+    given: list[Argument] = [pool, neighbours.state, x.domain.sites.array("alive")]
     return plan.rows(map_taps.largest, given, x, x.channels, neighbours, cost=Cost(edge=x.channels), output=output)
 
 
@@ -195,10 +224,25 @@ def _sparse_map(x: Any) -> Features:
     return x
 
 
-def _size(x: Features) -> tuple[int, int]:
-    """Width and height of a map."""
+def _new_map(plan: Plan, size: tuple[int, ...]) -> Domain:
+    """The cells of a dense map, which are all there from the first transaction on."""
+    domain = plan.domain(math.prod(size))
+    plan.step(map_taps.begin_map, [domain.sites], domain)
+    return domain
+
+
+def _size(x: Features) -> tuple[int, ...]:
+    """Width and height of a map, and frames of a volume."""
     assert x.size is not None  # noqa: S101  # _map has seen to it
     return x.size
+
+
+def _plane(x: Features) -> tuple[int, int]:
+    """Width and height of what must be a map."""
+    if len(_size(x)) != 2:
+        raise Unsupported("it is given a volume, and not a map")
+    width, height = _size(x)
+    return width, height
 
 
 def _pair(side: Any) -> tuple[int, int]:

@@ -57,7 +57,7 @@ class AsyncActivation(AsyncConverter):
 class AsyncBatchNorm(AsyncConverter):
     """Batch normalisation as it is in evaluation: by the running statistics, which makes it a factor and a summand a channel."""
 
-    handles: ClassVar = (nn.BatchNorm1d, nn.BatchNorm2d, GraphBatchNorm, SparseBatchNorm)
+    handles: ClassVar = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, GraphBatchNorm, SparseBatchNorm)
 
     def convert(self, plan: Plan, layer: Any, *args: Any, **kwargs: Any) -> Features:
         """The normalised features."""
@@ -85,7 +85,7 @@ class AsyncAdd(AsyncConverter):
         x, other = args if len(args) == 2 else (args[0], kwargs.get("other"))
         if isinstance(x, Features) != isinstance(other, Features) and not kwargs.keys() - {"other"}:
             return _with_number(plan, x, other, shifts=True)
-        if kwargs.keys() - {"other"} or not isinstance(x, Features) or not isinstance(other, Features) or x.domain is not other.domain:
+        if kwargs.keys() - {"other"} or not isinstance(x, Features) or not isinstance(other, Features) or not _same_sites(x, other):
             raise Unsupported("it does not add the features of the same sites")
         if x.channels != other.channels or x.size != other.size:
             raise Unsupported("it adds features of different shapes")
@@ -116,6 +116,11 @@ class AsyncDropout(AsyncConverter):
         if training:
             raise Unsupported("it drops features in evaluation too")
         return (args or tuple(kwargs.values()))[0]
+
+
+def _same_sites(x: Features, other: Features) -> bool:
+    """Whether rows of the same slot belong together: of one domain, or of dense maps of one size, whose cells are always there."""
+    return x.domain is other.domain or (x.size is not None and x.size == other.size and not x.sparse and not other.sparse)
 
 
 def _with_number(plan: Plan, x: Any, other: Any, shifts: bool) -> Features:

@@ -1,0 +1,1 @@
+"""Streams of events at several levels, event by event."""

@@ -1,0 +1,179 @@
+"""Event streams, their convolutions and their voxels, event by event."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eventzoo import representations
+from eventzoo.asynchronous import AsyncConverter, Cost, Domain, Features, Group, Neighbourhood, Plan, State, Unsupported
+from eventzoo.asynchronous.plan import Columns
+from eventzoo.errors import EventZooError
+from eventzoo.kernels.asynchronous.streams import convolution as stream_convolution
+from eventzoo.kernels.asynchronous.streams import levels as stream_levels
+from eventzoo.kernels.asynchronous.streams import voxels as stream_voxels
+from eventzoo.kernels.event_streams import PLUS, POINT, STRIDED, Stencil, halved
+from eventzoo.nn.event_conv import EventConv
+from eventzoo.nn.event_stream import VoxelMean
+
+if TYPE_CHECKING:
+    from eventzoo.plugins.representations.event_stream import EventStream
+
+_FEWEST_SLOTS = 256
+
+
+@dataclass(eq=False)
+class Level:
+    """A level of a stream: its sites, their track, and `(width, height)` of its grid."""
+
+    domain: Domain
+    track: State
+    size: tuple[int, int]
+
+
+@dataclass(eq=False)
+class Joined:
+    """Edges from a level to a level, as one of a `StreamLevel`'s fields."""
+
+    inputs: Level
+    neighbours: Neighbourhood
+
+
+class AsyncEventStream(AsyncConverter):
+    """Thins out the stream as it comes. Features are final but for those of the newest microsecond, so only what is pooled can leave."""
+
+    handles: ClassVar = (representations.EventStream,)
+
+    def convert(self, plan: Plan, layer: "EventStream", *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  # a representation has none
+        """The batch that the backbone is given."""
+        if plan.window.events is not None or (plan.window.microseconds is not None and not plan.window.history):
+            raise Unsupported(
+                "what comes through the levels of a stream depends on all events before it, so that none can be taken back; a window of "
+                "microseconds with history, of final features, is possible"
+            )
+        levels = _levels(plan, layer)
+        recording, polarity = levels[0], plan.features(levels[0].domain, layer.channels)
+        neurons = []
+        for number, level in enumerate(levels[1:]):
+            settings = (layer.decay_time << number, layer.threshold, layer.reset_potential)
+            neurons.append(plan.state(stream_levels.make_neurons(level.size, *settings)))
+        reopens = plan.weights(stream_levels.Reopens(np.array([layer.ties == "together"])))
+        tracks, sites = Group([level.track for level in levels]), Group([level.domain.sites for level in levels])
+        plan.begin(
+            recording.domain,
+            stream_levels.push_events,
+            [tracks, Group(neurons), sites, polarity.rows, reopens],
+            lambda: _events(recording.track.value, polarity.rows.value.rows),
+        )
+        fields = []
+        for number, (below, level) in enumerate(itertools.pairwise(levels)):
+            decay = layer.decay_time << number
+            joined = [(below, STRIDED, decay), (level, PLUS, 2 * decay), (level, POINT, 8 * decay)]
+            strided, inplace, pointwise = (_join(plan, layer, *given, level) for given in joined)
+            fields.append(SimpleNamespace(sites=level, strided=strided, inplace=inplace, pointwise=pointwise))
+        return SimpleNamespace(polarity=polarity, levels=fields, duration=recording)
+
+
+class AsyncEventConv(AsyncConverter):
+    """Convolutions of streams: an event is convolved when it comes, and again while more events of its microsecond do."""
+
+    handles: ClassVar = (EventConv,)
+
+    def convert(self, plan: Plan, layer: EventConv, *args: Any, **kwargs: Any) -> Features:
+        """The convolved features."""
+        given = dict(zip(("x", "edges"), args, strict=False)) | kwargs
+        x, edges = given["x"], given["edges"]
+        if not isinstance(edges, Joined) or not isinstance(x, Features) or x.domain is not edges.inputs.domain:
+            raise Unsupported("its edges do not begin at the events whose features it is given")
+        weight = layer.weight.detach().float().flatten(1, 2).cpu().numpy()
+        rate, bias = (tensor.detach().float().cpu().numpy() for tensor in (layer.rates(), layer.bias))
+        kernel = plan.weights(stream_convolution.StreamKernel(weight, rate, bias, np.zeros(weight.shape[1], np.float32)))
+        features = plan.features(edges.neighbours.domain, layer.out_channels)
+        cost = Cost(edge=2 * weight.shape[1], unit=2 * weight.shape[1] * layer.out_channels)
+        return plan.rows(stream_convolution.convolve, [kernel], x, layer.out_channels, edges.neighbours, cost=cost, output=features)
+
+
+class AsyncVoxelMean(AsyncConverter):
+    """Means in voxels: sums to which is only added, and bins of time that are dropped as a whole."""
+
+    handles: ClassVar = (VoxelMean,)
+
+    def convert(self, plan: Plan, layer: VoxelMean, *args: Any, **kwargs: Any) -> Features:
+        """The volume of voxels."""
+        given = dict(zip(("x", "level", "duration"), args, strict=False)) | kwargs
+        x, level, recording = given["x"], given["level"], given["duration"]
+        level = getattr(level, "sites", None)
+        if not isinstance(level, Level) or not isinstance(recording, Level) or not isinstance(x, Features) or x.domain is not level.domain:
+            raise Unsupported("its level is not that of its features")
+        if layer.size != level.size:
+            raise EventZooError(
+                f"{plan.layer} is made for a grid of {layer.size}, the level has {level.size}; make both for the same sensor"
+            )
+        if plan.window.microseconds is not None and plan.window.microseconds < layer.horizon:
+            raise EventZooError(
+                f"a window of {plan.window.microseconds:,} µs is shorter than the network's horizon of {layer.horizon:,} µs"
+            )
+        size = (*layer.size, layer.frames)
+        output = plan.features(plan.domain(math.prod(size)), x.channels, size)
+        bins = plan.state(stream_voxels.make_bins(layer.frames, layer.horizon, layer.size, x.channels))
+        arguments = [bins, recording.track, level.track, x.rows, output.domain.sites, output.rows]
+        plan.step(stream_voxels.pool_stream, arguments, level.domain, Cost(site=x.channels))
+        return output
+
+
+def _levels(plan: Plan, layer: "EventStream") -> list[Level]:
+    """All levels, the recording first."""
+    window, size = plan.window.microseconds, plan.sensor_size
+    if window is not None and window <= layer.max_decays * layer.decay_time:
+        raise EventZooError(
+            f"a window of {window:,} µs is not longer than the {layer.max_decays * layer.decay_time:,} µs that an event looks back"
+        )
+    track = plan.state(stream_levels.make_track(size, window, 1, plan.capacity))
+    levels = [_grown(plan.domain(plan.capacity, grows=True), track, size)]
+    for number in range(1, layer.levels + 1):
+        size, reserve = halved(size), 4**number
+        kept = 8 * layer.max_decays * (layer.decay_time << (number - 1)) + 1
+        capacity = 1 << math.ceil(math.log2(max(_FEWEST_SLOTS, 4 * reserve, 9 * layer.capacity)))
+        track = plan.state(stream_levels.make_track(size, kept, reserve, capacity))
+        levels.append(_grown(plan.domain(capacity, grows=True, reserve=reserve, ever=partial(_ever, track)), track, size))
+    return levels
+
+
+def _grown(domain: Domain, track: State, size: tuple[int, int]) -> Level:
+    """A level whose track grows with its sites."""
+    track.domain, track.per_site = domain, stream_levels.PER_SITE
+    return Level(domain, track, size)
+
+
+def _ever(track: State) -> int:
+    return int(track.value.at[stream_levels.LAST])
+
+
+def _join(plan: Plan, layer: "EventStream", inputs: Level, stencil: Stencil, decay: int, level: Level) -> Joined:
+    """The edges from a level to a level."""
+    order = stream_levels.ALL
+    if layer.ties == "in order":
+        order = stream_levels.TO_ITSELF if inputs is level else stream_levels.TO_TRIGGER
+    width, height = inputs.size
+    state = stream_levels.Sight(
+        stencil.dx,
+        stencil.dy,
+        np.array([width, height, level.size[1], stencil.stride], np.int64),
+        np.array([layer.max_decays * decay, layer.capacity], np.int64),
+        np.array([order], np.int64),
+        np.array([decay], np.float64),
+    )
+    edges = plan.edges(level.domain)
+    group = Group([plan.weights(state), inputs.track, level.track])
+    return Joined(inputs, Neighbourhood(level.domain, group, edges, stream_levels.incoming, stream_levels.add_readers))
+
+
+def _events(track: Any, polarity: NDArray[np.float32]) -> Columns:
+    """The recording's events in the window."""
+    x, y, t, slots = stream_levels.kept_events(track)
+    return x, y, t, polarity[slots, 1] > 0
