@@ -19,7 +19,15 @@ from eventzoo.specs import build
 from eventzoo.tasks.results import ClassificationResult
 
 RECIPES = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
-LAYOUTS = {"NCars": {"duration": 100_000}, "NCaltech101": {}, "Gen1": {"duration": 600_000}, "NMNIST": {}}
+LAYOUTS = {
+    "NCars": {"duration": 100_000},
+    "NCaltech101": {},
+    "Gen1": {"duration": 600_000},
+    "NMNIST": {},
+    "MNISTDVS": {},
+    "CIFAR10DVS": {},
+    "ASLDVS": {},
+}
 PARAMETERS = {  # of the original networks; N-Caltech101's detectors have no class for the background, which has no boxes
     "aegnn_ncars": 30_354,
     "aegnn_ncaltech101": 20_441_157,
@@ -29,6 +37,11 @@ PARAMETERS = {  # of the original networks; N-Caltech101's detectors have no cla
     "asynet_ncaltech101": 3_695_685,
     "asynet_ncaltech101_detection": 14_928_141 + 35 * (1024 + 1) * (2 * (5 + 100) - (2 * 5 + 101)),  # each of a cell's boxes has classes
     "asynet_gen1": 14_944_288 + 48 * (1024 + 1) * (2 * (5 + 2) - (2 * 5 + 2)),  # of its own
+    "ecn_nmnist": 1_849_490,
+    "ecn_mnist_dvs": 1_890_466,
+    "ecn_cifar10_dvs": 1_890_466,
+    "ecn_ncaltech101": 7_432_414 - (256 + 1),  # there is no 102nd class
+    "ecn_asl_dvs": 7_412_368,
 }
 
 
@@ -111,10 +124,14 @@ def test_short_and_seeded(recipe):
     assert specification["trainer"]["logger"]["init_args"] == {"save_dir": "runs", "name": recipe.stem}
 
 
-@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if "WindowByCount" in recipe.read_text()], ids=recipe_id)
+def eval_transforms(recipe):
+    return yaml.safe_load(recipe.read_text())["data"].get("eval_transforms", [])
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if "WindowByCount" in str(eval_transforms(recipe))], ids=recipe_id)
 def test_a_stream_can_have_the_window(recipe):
     """The one that the evaluation's transforms end with."""
-    transforms = [build(spec, EventTransform) for spec in yaml.safe_load(recipe.read_text())["data"]["eval_transforms"]]
+    transforms = [build(spec, EventTransform) for spec in eval_transforms(recipe)]
     left, window = with_own_window(transforms, Window())
     assert all(transform.streams for transform in left)
     assert window.events == transforms[-1].count
