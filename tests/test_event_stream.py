@@ -66,7 +66,7 @@ def test_streams_and_edges_equal_literal_loops(make_events, way, data):
     representation = small(capacity=capacity, max_decays=max_decays, **way)
     value = representation(events)
     assert torch.equal(value.polarity, torch.from_numpy(events.p.copy()))
-    below, size = Stream(events.t - events.t[:1], events.x, events.y), events.sensor_size
+    below, size = Stream(events.t - events.t[:1], events.x.copy(), events.y.copy()), events.sensor_size
     assert np.array_equal(value.t, below.t)
     assert len(value.levels) == 3
     for number, level in enumerate(value.levels):

@@ -7,13 +7,12 @@ Source: Jack, Maire, Denman and Eriksson, "Sparse Convolutions on Continuous Dom
 """
 
 import math
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-Value = TypeVar("Value", bound=np.generic)
 Times = NDArray[np.int64]
 Pixels = NDArray[np.int16]
 Indices = NDArray[np.int32]
@@ -24,7 +23,7 @@ FOREVER: Final = 1 << 62
 
 
 class Stream(NamedTuple):
-    """Events without polarities.
+    """Events without polarities, in arrays without gaps.
 
     Attributes:
         t: Microseconds, non-decreasing, int64 `[N]`.
@@ -106,9 +105,8 @@ def spatial_lif(
         The output; and for each of its events the number of the input that made it, int64 `[N_out]`.
     """
     width, height = halved(size)
-    t, x, y = _columns(stream)
-    trigger, columns, rows = _fire(t, x, y, width, height, float(decay_time), float(threshold), float(reset_potential))
-    return Stream(t[trigger], columns, rows), trigger
+    trigger, columns, rows = _fire(*stream, width, height, float(decay_time), float(threshold), float(reset_potential))
+    return Stream(stream.t[trigger], columns, rows), trigger
 
 
 def neighborhoods(
@@ -129,7 +127,7 @@ def neighborhoods(
         capacity: Latest events of a pixel that count, at least 1.
     """
     (width, height), (stride, dx, dy) = size, stencil
-    found = _gather(*_columns(inputs), width, height, *_columns(outputs), visible, stride, dx, dy, window, capacity)
+    found = _gather(*inputs, width, height, *outputs, visible, stride, dx, dy, window, capacity)
     return Neighborhoods(*found)
 
 
@@ -165,17 +163,6 @@ def pixel_gaps(previous: Indices, t: Times, decay_time: float) -> NDArray[np.flo
         if previous[j] >= 0:
             gaps[j] = np.float32((t[j] - t[previous[j]]) / decay_time)
     return gaps
-
-
-def _columns(stream: Stream) -> Stream:
-    """The stream's arrays without gaps and read-only, as in Events, so that one compiled form serves for all."""
-    return Stream(_column(stream.t), _column(stream.x), _column(stream.y))
-
-
-def _column(values: NDArray[Value]) -> NDArray[Value]:
-    column = np.ascontiguousarray(values).view()
-    column.flags.writeable = False
-    return column
 
 
 @numba.njit(cache=True, nogil=True)
@@ -229,41 +216,43 @@ def _gather(
     window: int,
     capacity: int,
 ) -> tuple[Offsets, Indices, NDArray[np.uint8], Indices]:
+    """Chains of each pixel's inputs, newest first, with what is not yet visible taken off their heads.
+
+    From the last output to the first, and its cells likewise, so that edges are found in the opposite of their order, and fill `source`
+    and `cell` from the end.
+    """
+    never = np.iinfo(np.int64).min
     newest = np.full(width * height, -1, np.int32)
+    latest = np.full(width * height, never)  # their times
     previous = np.empty(len(t_in), np.int32)
-    start = np.zeros(len(t_out) + 1, np.int64)
-    source = np.empty(len(dx) * len(t_out) + 1, np.int32)
-    cell = np.empty(len(source), np.uint8)
-    pushed = count = 0
-    for o in range(len(t_out)):
-        pushed = _push(x_in, y_in, height, pushed, min(visible[o], len(t_in)), newest, previous)
-        oldest = t_out[o] - window
-        for k in range(len(dx)):
-            column, row = int(x_out[o]) * stride + dx[k], int(y_out[o]) * stride + dy[k]
-            if not (0 <= column < width and 0 <= row < height):
-                continue
-            first = count
-            j = newest[column * height + row]
-            while j >= 0 and t_in[j] >= oldest and count - first < capacity:
-                if count == len(source):
-                    source, cell = np.concatenate((source, np.empty_like(source))), np.concatenate((cell, np.empty_like(cell)))
-                source[count], cell[count] = j, k
-                count += 1
-                j = previous[j]
-            low, high = first, count - 1
-            while low < high:
-                source[low], source[high] = source[high], source[low]
-                low, high = low + 1, high - 1
-        start[o + 1] = count
-    _push(x_in, y_in, height, pushed, len(t_in), newest, previous)
-    return start, source[:count].copy(), cell[:count].copy(), previous
-
-
-@numba.njit(cache=True, nogil=True)
-def _push(x: Pixels, y: Pixels, height: int, pushed: int, until: int, newest: Indices, previous: Indices) -> int:
-    """Put inputs at the heads of their pixels' chains, and return how many there are now."""
-    for j in range(pushed, until):
-        pixel = int(x[j]) * height + int(y[j])
+    for j in range(len(t_in)):
+        pixel = int(x_in[j]) * height + int(y_in[j])
         previous[j] = newest[pixel]
-        newest[pixel] = j
-    return max(pushed, until)
+        newest[pixel], latest[pixel] = j, t_in[j]
+    start = np.zeros(len(t_out) + 1, np.int64)  # before the end
+    source = np.empty(len(dx) * len(t_out), np.int32)
+    cell = np.empty(len(source), np.uint8)
+    seen, free = len(t_in), len(source)
+    for o in range(len(t_out) - 1, -1, -1):
+        while seen > visible[o]:
+            seen -= 1
+            pixel, before = int(x_in[seen]) * height + int(y_in[seen]), previous[seen]
+            newest[pixel], latest[pixel] = before, t_in[before] if before >= 0 else never
+        if free < min(len(dx) * capacity, seen):  # an output has at most so many edges
+            more = max(len(source), seen)
+            source, cell = np.concatenate((np.empty(more, np.int32), source)), np.concatenate((np.empty(more, np.uint8), cell))
+            free += more
+        oldest = t_out[o] - window
+        for k in range(len(dx) - 1, -1, -1):
+            column, row = int(x_out[o]) * stride + dx[k], int(y_out[o]) * stride + dy[k]
+            if not (0 <= column < width and 0 <= row < height) or latest[column * height + row] < oldest:
+                continue
+            j, full = newest[column * height + row], free - capacity
+            while True:
+                free -= 1
+                source[free], cell[free] = j, k
+                j = previous[j]
+                if j < 0 or free == full or t_in[j] < oldest:
+                    break
+        start[o] = free - len(source)
+    return start + (len(source) - free), source[free:].copy(), cell[free:].copy(), previous

@@ -164,7 +164,7 @@ class EventStream(Representation[StreamsOfOne]):
 
     def __call__(self, events: Events) -> StreamsOfOne:
         """The streams of one recording, and their edges."""
-        below, size = Stream(events.t - events.t[:1], events.x, events.y), events.sensor_size
+        below, size = Stream(events.t - events.t[:1], events.x.copy(), events.y.copy()), events.sensor_size
         polarity, t = torch.from_numpy(events.p.copy()), _narrow(below.t)
         levels = []
         for level in range(1, self.levels + 1):
