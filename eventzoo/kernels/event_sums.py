@@ -1,7 +1,7 @@
 """What a convolution of event streams sums: fading features of the events that an output event looks at, cell by cell of its stencil.
 
-A *row* is a pair of an output event and a cell that it sees events in. The rows of a cell follow each other, so that they are multiplied
-by its weights together, and cells without events cost nothing.
+A *row* is a pair of an output event and a cell that it sees events in. Output events are taken some at a time, a *block*; its rows of a
+cell follow each other, so that they are multiplied by the cell's weights together, and cells without events cost nothing.
 """
 
 from typing import Any, NamedTuple
@@ -15,67 +15,76 @@ from eventzoo.kernels.asynchronous.sites import Indices, Integers
 
 Reals = NDArray[np.floating[Any]]
 """float32 or float64, the same for all arrays of a call."""
+Cells = NDArray[np.uint8]
 
 
 class Rows(NamedTuple):
-    """The rows R of a convolution, by cell, and for each cell by output event.
+    """The rows R of a convolution, by block, in it by cell, and in that by output event.
 
     Attributes:
-        cell_start: Where the rows of each cell begin, and where the last one's end; int64 `[cells + 1]`.
+        begin: Where the rows of each cell begin in each block, and where the block's last one's end; int64 `[blocks, cells + 1]`.
         output: The output event, int32 `[R]`.
         first: Its first edge in this cell, int32 `[R]`.
         end: The edge after the last, int32 `[R]`.
     """
 
-    cell_start: Integers
+    begin: Integers
     output: Indices
     first: Indices
     end: Indices
 
 
 @numba.njit(cache=True, nogil=True)
-def group_rows(start: Integers, cell: NDArray[np.uint8], cells: int) -> Rows:
+def group_rows(start: Integers, cell: Cells, cells: int, size: int) -> Rows:
     """Group edges into rows.
 
     Args:
         start: Where the edges of each output event begin, and where the last one's end; int64 `[N_out + 1]`.
         cell: The cell of each edge, the edges of one following each other, all less than `cells`; uint8 `[E]`.
         cells: Cells of the stencil.
+        size: Output events of a block.
     """
-    cell_start = np.zeros(cells + 1, np.int64)
-    for o in range(len(start) - 1):
+    outputs = len(start) - 1
+    begin = np.zeros(((outputs + size - 1) // size, cells + 1), np.int64)
+    for o in range(outputs):
         for e in range(start[o], start[o + 1]):
-            cell_start[cell[e] + 1] += e == start[o] or cell[e - 1] != cell[e]
-    cell_start = np.cumsum(cell_start)
-    position, count = cell_start[:-1].copy(), cell_start[-1]
+            begin[o // size, cell[e] + 1] += e == start[o] or cell[e - 1] != cell[e]
+    count = 0
+    for b in range(len(begin)):
+        begin[b, 0] = count
+        for p in range(cells):
+            begin[b, p + 1] += begin[b, p]
+        count = begin[b, cells]
+    position = begin.copy()
     output, first, end = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.int32)
-    for o in range(len(start) - 1):
+    for o in range(outputs):
         row = 0
         for e in range(start[o], start[o + 1]):
             if e == start[o] or cell[e - 1] != cell[e]:
-                row = position[cell[e]]
-                position[cell[e]] += 1
+                row = position[o // size, cell[e]]
+                position[o // size, cell[e]] += 1
                 output[row], first[row] = o, e
             end[row] = e + 1
-    return Rows(cell_start, output, first, end)
+    return Rows(begin, output, first, end)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def fade(first: Indices, end: Indices, age: Reals, rate: Reals) -> Reals:
-    """What is left of each edge's event, exp(-rate · age), for the edges of some rows of one cell, one after the other: `[edges, K]`.
+def fade(first: Indices, end: Indices, cell: Cells, age: Reals, rates: Reals) -> Reals:
+    """What is left of each edge's event, exp(-rate · age), for the edges of some rows, one after the other: `[edges, K]`.
 
     Args:
         first: From `group_rows`, as is `end`.
         end: int32 `[rows]`.
+        cell: Of all edges, uint8 `[E]`.
         age: Of all edges, `[E]`.
-        rate: The cell's, `[K]`.
+        rates: `[cells, K]`.
     """
-    fading = np.empty((np.sum(end - first), len(rate)), age.dtype)
+    fading = np.empty((np.sum(end - first), rates.shape[1]), age.dtype)
     i = 0
     for r in range(len(first)):
         for e in range(first[r], end[r]):
-            for k in range(len(rate)):
-                fading[i, k] = -rate[k] * age[e]
+            for k in range(rates.shape[1]):
+                fading[i, k] = -rates[cell[e], k] * age[e]
             i += 1
     decay_all(fading.ravel())
     return fading
@@ -124,7 +133,7 @@ def sum_rows(first: Indices, end: Indices, source: Indices, fading: Reals, x: Re
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def sum_polarities(first: Indices, end: Indices, source: Indices, fading: Reals, polarity: NDArray[np.bool_], out: Reals) -> None:
     """The same for polarities, bool `[N_in]`, each standing for two features of which one is 1; out `[rows, K, 2]`."""
-    out[:] = 0
+    out[: len(first)] = 0
     i = 0
     for r in range(len(first)):
         for e in range(first[r], end[r]):
@@ -136,7 +145,16 @@ def sum_polarities(first: Indices, end: Indices, source: Indices, fading: Reals,
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def spread_rows(
-    first: Indices, end: Indices, source: Indices, age: Reals, fading: Reals, x: Reals, grad: Reals, grad_x: Reals, grad_rate: Reals
+    first: Indices,
+    end: Indices,
+    source: Indices,
+    cell: Cells,
+    age: Reals,
+    fading: Reals,
+    x: Reals,
+    grad: Reals,
+    grad_x: Reals,
+    grad_rates: Reals,
 ) -> None:
     """Gradients of `sum_rows`.
 
@@ -144,27 +162,29 @@ def spread_rows(
         first: From `group_rows`, as is `end`.
         end: int32 `[rows]`.
         source: The input event of each edge, int32 `[E]`.
+        cell: Of all edges, uint8 `[E]`.
         age: Of all edges, `[E]`.
         fading: From `fade`, `[edges, K]`.
         x: As `sum_rows` was given them.
         grad: Of its sums, `[rows, K, C]`.
         grad_x: Of x, is added to; of no events if it is not wanted.
-        grad_rate: Of the cell's rates, is added to; float64 `[K]`.
+        grad_rates: Is added to; float64 `[cells, K]`.
     """
     decays, channels, own, wanted = fading.shape[1], x.shape[2], int(x.shape[1] > 1), len(grad_x) > 0
     i = 0
     for r in range(len(first)):
         for e in range(first[r], end[r]):
             for k in range(decays):
-                w, features, gradient = fading[i, k], x[source[e], k * own], grad[r, k]
-                product = age[e] * 0
-                for c in range(channels):
-                    product += features[c] * gradient[c]
+                w, features, gradient, product = fading[i, k], x[source[e], k * own], grad[r, k], age[e] * 0
                 if wanted:
                     into = grad_x[source[e], k * own]
                     for c in range(channels):
+                        product += features[c] * gradient[c]
                         into[c] += w * gradient[c]
-                grad_rate[k] -= age[e] * w * product
+                else:
+                    for c in range(channels):
+                        product += features[c] * gradient[c]
+                grad_rates[cell[e], k] -= age[e] * w * product
             i += 1
 
 
@@ -173,11 +193,12 @@ def spread_polarities(
     first: Indices,
     end: Indices,
     source: Indices,
+    cell: Cells,
     age: Reals,
     fading: Reals,
     polarity: NDArray[np.bool_],
     grad: Reals,
-    grad_rate: Reals,
+    grad_rates: Reals,
 ) -> None:
     """The same for `sum_polarities`: the gradient of the rates alone."""
     i = 0
@@ -185,7 +206,7 @@ def spread_polarities(
         for e in range(first[r], end[r]):
             c = int(polarity[source[e]])
             for k in range(fading.shape[1]):
-                grad_rate[k] -= age[e] * fading[i, k] * grad[r, k, c]
+                grad_rates[cell[e], k] -= age[e] * fading[i, k] * grad[r, k, c]
             i += 1
 
 
@@ -196,3 +217,71 @@ def add_rows(output: Indices, values: Reals, out: Reals) -> None:
         into, row = out[output[r]], values[r]
         for c in range(len(row)):
             into[c] += row[c]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def trace(x: Reals, previous: Indices, gap: Reals, rate: Reals) -> Reals:
+    """What is left of all events of a pixel when another happens there, itself included: `[N_in, K, C]`.
+
+    Args:
+        x: Features, `[N_in, C]`.
+        previous: The event before each at the same pixel, less than its own number, or -1; int32 `[N_in]`.
+        gap: Decay times from that to this, `[N_in]`.
+        rate: `[K]`.
+    """
+    fading = _fade_gaps(gap, rate)
+    traces = np.empty((len(x), len(rate), x.shape[1]), x.dtype)
+    for j in range(len(x)):
+        features = x[j]
+        for k in range(len(rate)):
+            own = traces[j, k]
+            if previous[j] < 0:
+                for c in range(len(features)):
+                    own[c] = features[c]
+            else:
+                w, before = fading[j, k], traces[previous[j], k]
+                for c in range(len(features)):
+                    own[c] = features[c] + w * before[c]
+    return traces
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def spread_traces(previous: Indices, gap: Reals, rate: Reals, traces: Reals, grad: Reals, grad_rate: Reals) -> Reals:
+    """Gradients of `trace`.
+
+    Args:
+        previous: As `trace` was given it, as are `gap` and `rate`.
+        gap: `[N_in]`.
+        rate: `[K]`.
+        traces: What it made, `[N_in, K, C]`.
+        grad: Of that; each event's is added, faded, to the one's before it.
+        grad_rate: Is added to; float64 `[K]`.
+
+    Returns:
+        The gradient of the features, `[N_in, C]`.
+    """
+    fading = _fade_gaps(gap, rate)
+    grad_x = np.zeros((len(traces), traces.shape[2]), traces.dtype)
+    for j in range(len(traces) - 1, -1, -1):
+        into = grad_x[j]
+        for k in range(len(rate)):
+            gradient = grad[j, k]
+            for c in range(len(into)):
+                into[c] += gradient[c]
+            if previous[j] >= 0:
+                w, before, of_before, product = fading[j, k], traces[previous[j], k], grad[previous[j], k], gap[j] * 0
+                for c in range(len(into)):
+                    product += before[c] * gradient[c]
+                    of_before[c] += w * gradient[c]
+                grad_rate[k] -= gap[j] * w * product
+    return grad_x
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _fade_gaps(gap: Reals, rate: Reals) -> Reals:
+    fading = np.empty((len(gap), len(rate)), gap.dtype)
+    for j in range(len(gap)):
+        for k in range(len(rate)):
+            fading[j, k] = -rate[k] * gap[j]
+    decay_all(fading.ravel())
+    return fading

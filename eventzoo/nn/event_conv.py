@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -13,13 +13,24 @@ from torch.nn.functional import embedding_bag, one_hot, softplus
 from torch.utils.checkpoint import checkpoint
 
 from eventzoo.errors import EventZooError
-from eventzoo.kernels.event_sums import Rows, add_rows, fade, group_rows, spread_polarities, spread_rows, sum_polarities, sum_rows
+from eventzoo.kernels.event_sums import (
+    Rows,
+    add_rows,
+    fade,
+    group_rows,
+    spread_polarities,
+    spread_rows,
+    spread_traces,
+    sum_polarities,
+    sum_rows,
+    trace,
+)
 from eventzoo.nn.event_stream import StreamEdges, TraceEdges
 
 Positive = Literal["projection", "softplus"]
 """How decays are kept from being negative: set to zero where a step of the optimiser made them so, or the softplus of what is learned."""
 
-_SUMS_AT_ONCE = 1 << 18  # numbers; fewer, and the products are small; more, and they leave the cache
+_ROWS_AT_ONCE = 512  # of a cell; fewer, and the products are small; more, and their sums leave the cache
 
 
 class EventConv(nn.Module):
@@ -184,15 +195,15 @@ def _convolve(layer: EventConv | TraceConv, x: Tensor, edges: StreamEdges | Trac
     expected = f"bool [{len(x)}]" if layer.binary else f"[{len(x)}, {layer.in_channels}]"
     if x.shape != ((len(x),) if layer.binary else (len(x), layer.in_channels)) or layer.binary != (x.dtype == torch.bool):
         raise EventZooError(f"{name} takes features {expected}, not {str(x.dtype).removeprefix('torch.')} {list(x.shape)}")
-    traces = isinstance(edges, TraceEdges)
     if not layer.binary:
-        x = x.to(weight.dtype)
-    elif traces:
+        x = x.to(weight.dtype).contiguous()
+    elif isinstance(edges, TraceEdges):
         x = one_hot(x.long(), 2).to(weight.dtype)
-    edges = edges._replace(age=edges.age.to(weight.dtype))
+    edges = edges._replace(age=edges.age.to(weight.dtype).contiguous())
+    if isinstance(edges, TraceEdges):
+        edges = edges._replace(gap=edges.gap.to(weight.dtype).contiguous())
     with torch.autocast(x.device.type, enabled=False):
-        compiled = x.device.type == "cpu" and not traces and weight.dtype in (torch.float32, torch.float64)
-        if compiled:
+        if x.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64):
             _check_edges(name, x, edges, layer.cells)
             out: Tensor = _Convolve.apply(x, layer.rates(), weight, edges)  # type: ignore[no-untyped-call]
         else:
@@ -207,63 +218,107 @@ def _check_edges(name: str, x: Tensor, edges: StreamEdges | TraceEdges, cells: i
             f"{name} has {cells} cells and was given {len(x)} events, but edges of cells up to {int(edges.cell.max())} from events "
             f"{int(edges.source.min())} to {int(edges.source.max())}: these are another stencil's edges, or another level's"
         )
+    if isinstance(edges, TraceEdges) and (len(edges.previous) != len(x) or bool((edges.previous >= torch.arange(len(x))).any())):
+        raise EventZooError(
+            f"{name}: `previous` names an earlier event, or -1, for each of {len(x)} events; these are another stream's edges, or out of order"
+        )
+
+
+class _Block(NamedTuple):
+    """What is multiplied for some output events.
+
+    Attributes:
+        output: The output event of each row, as in `Rows`; int32 `[rows]`.
+        first: As in `Rows`.
+        end: As in `Rows`.
+        parts: The rows of each cell.
+        fading: Of the rows' edges, from `fade`.
+        sums: `[at least rows, K · C]`.
+    """
+
+    output: Tensor
+    first: Any
+    end: Any
+    parts: list[slice]
+    fading: Any
+    sums: Tensor
 
 
 class _Convolve(torch.autograd.Function):
-    """The convolution without bias, on the CPU; of what it makes on the way, nothing is kept for the backward pass."""
+    """The convolution without bias, on the CPU, in float32 or float64; what it makes on the way is made again for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, rates: Tensor, weight: Tensor, edges: StreamEdges) -> Tensor:
+    def forward(ctx: Any, x: Tensor, rates: Tensor, weight: Tensor, edges: StreamEdges | TraceEdges) -> Tensor:
         ctx.save_for_backward(x, rates, weight)
-        ctx.edges, ctx.rows = edges, group_rows(edges.start.numpy(), edges.cell.numpy(), len(weight))
-        source, age = edges.source.numpy(), edges.age.contiguous().numpy()
-        values, add_up = (x.numpy(), sum_polarities) if x.dtype == torch.bool else (x.contiguous().numpy()[:, None], sum_rows)
+        ctx.edges, ctx.rows = edges, _group(edges, len(weight))
         out = weight.new_zeros(len(edges.start) - 1, weight.shape[3])
-        room = _room(weight)
-        for cell, output, first, end in _chunks(ctx.rows, len(room)):
-            sums = room[: len(first)]
-            fading = fade(first, end, age, rates[cell].numpy())
-            add_up(first, end, source, fading, values, sums.numpy())
-            add_rows(output, (sums.flatten(1) @ weight[cell].flatten(0, 1)).numpy(), out.numpy())
+        products, matrices = weight.new_empty(_most(ctx.rows), weight.shape[3]), weight.flatten(1, 2).unbind(0)
+        for block in _blocks(ctx.rows, edges, _values(x, rates, edges), rates, weight):
+            for matrix, part in zip(matrices, block.parts, strict=True):
+                torch.mm(block.sums[part], matrix, out=products[part])
+            add_rows(block.output.numpy(), products.numpy(), out.numpy())
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         x, rates, weight = ctx.saved_tensors
-        edges = ctx.edges
-        source, age = edges.source.numpy(), edges.age.contiguous().numpy()
-        binary = x.dtype == torch.bool
-        grad_x = x.new_zeros(x.shape if ctx.needs_input_grad[0] else (0, *x.shape[1:]))
-        grad_rates, grad_weight = np.zeros(rates.shape), torch.zeros_like(weight)
-        values, into = (x.numpy(), grad_x.numpy()) if binary else (x.contiguous().numpy()[:, None], grad_x.numpy()[:, None])
-        room, room_for_grad = _room(weight), _room(weight)
+        edges, values, traces = ctx.edges, _values(x, rates, ctx.edges), isinstance(ctx.edges, TraceEdges)
+        grad_values = np.zeros(values.shape if traces or ctx.needs_input_grad[0] else (0, *values.shape[1:]), values.dtype)
+        grad_rates, grad_weight = np.zeros(weight.shape[:2]), torch.zeros_like(weight)
+        matrices, grad_matrices = weight.flatten(1, 2).mT.unbind(0), grad_weight.flatten(1, 2).unbind(0)
+        grad_sums = weight.new_empty(_most(ctx.rows), weight.shape[1] * weight.shape[2])
+        of_edges = (edges.source.numpy(), edges.cell.numpy(), edges.age.numpy())
         with torch.autocast("cpu", enabled=False):
-            for cell, output, first, end in _chunks(ctx.rows, len(room)):
-                sums, grad_sums = room[: len(first)], room_for_grad[: len(first)]
-                fading = fade(first, end, age, rates[cell].numpy())
-                (sum_polarities if binary else sum_rows)(first, end, source, fading, values, sums.numpy())
-                grad_rows = grad.index_select(0, torch.from_numpy(output))
-                grad_weight[cell].flatten(0, 1).addmm_(sums.flatten(1).T, grad_rows)
-                torch.mm(grad_rows, weight[cell].flatten(0, 1).T, out=grad_sums.flatten(1))
-                if binary:
-                    spread_polarities(first, end, source, age, fading, values, grad_sums.numpy(), grad_rates[cell])
+            for block in _blocks(ctx.rows, edges, values, rates, weight):
+                grad_rows = grad.index_select(0, block.output)
+                for matrix, grad_matrix, part in zip(matrices, grad_matrices, block.parts, strict=True):
+                    grad_matrix.addmm_(block.sums[part].T, grad_rows[part])
+                    torch.mm(grad_rows[part], matrix, out=grad_sums[part])
+                of_sums = grad_sums.view(-1, *weight.shape[1:3]).numpy()
+                if x.dtype == torch.bool:
+                    spread_polarities(block.first, block.end, *of_edges, block.fading, values, of_sums, grad_rates)
                 else:
-                    spread_rows(first, end, source, age, fading, values, grad_sums.numpy(), into, grad_rates[cell])
-        return grad_x if ctx.needs_input_grad[0] else None, torch.from_numpy(grad_rates).to(rates.dtype), grad_weight, None
+                    spread_rows(block.first, block.end, *of_edges, block.fading, values, of_sums, grad_values, grad_rates)
+        if traces:
+            grad_x = spread_traces(edges.previous.numpy(), edges.gap.numpy(), rates.numpy(), values, grad_values, grad_rates[0])
+        else:
+            grad_x = grad_values[:, 0] if x.dtype != torch.bool else grad_values
+        of_rates = torch.from_numpy(grad_rates).sum_to_size(rates.shape).to(rates.dtype)
+        return torch.from_numpy(grad_x) if ctx.needs_input_grad[0] else None, of_rates, grad_weight, None
 
 
-def _room(weight: Tensor) -> Tensor:
-    _, decays, in_channels, _ = weight.shape
-    return weight.new_empty(max(_SUMS_AT_ONCE // (decays * in_channels), 64), decays, in_channels)
+def _group(edges: StreamEdges | TraceEdges, cells: int) -> Rows:
+    outputs = max(len(edges.start) - 1, 1)
+    occupied = min(len(edges.source) / outputs / cells, 1)  # of the cells, at most
+    return group_rows(edges.start.numpy(), edges.cell.numpy(), cells, int(_ROWS_AT_ONCE / max(occupied, 1 / cells)))
 
 
-def _chunks(rows: Rows, size: int) -> Iterator[tuple[int, Any, Any, Any]]:
-    """Some rows of one cell at a time: the cell, and what `Rows` holds of them."""
-    for cell, (start, end) in enumerate(itertools.pairwise(rows.cell_start.tolist())):
-        for first in range(start, end, size):
-            part = slice(first, min(first + size, end))
-            yield cell, rows.output[part], rows.first[part], rows.end[part]
+def _most(rows: Rows) -> int:
+    """Rows of the largest block."""
+    return int((rows.begin[:, -1] - rows.begin[:, 0]).max(initial=0))
+
+
+def _values(x: Tensor, rates: Tensor, edges: StreamEdges | TraceEdges) -> Any:
+    """What is summed: polarities `[N_in]`, features `[N_in, 1, C]` or traces `[N_in, K, C]`."""
+    if isinstance(edges, TraceEdges):
+        return trace(x.numpy(), edges.previous.numpy(), edges.gap.numpy(), rates.numpy())
+    return x.numpy() if x.dtype == torch.bool else x.numpy()[:, None]
+
+
+def _blocks(rows: Rows, edges: StreamEdges | TraceEdges, values: Any, rates: Tensor, weight: Tensor) -> Iterator[_Block]:
+    """Sum block by block; the sums of one are where those of the one before were."""
+    source, cell, age = edges.source.numpy(), edges.cell.numpy(), edges.age.numpy()
+    cells, decays, channels, _ = weight.shape
+    of_cells, sums = rates.expand(cells, decays).contiguous().numpy(), weight.new_empty(_most(rows), decays * channels)
+    into = sums.view(-1, decays, channels).numpy()
+    for begin in rows.begin:
+        block = slice(begin[0], begin[-1])
+        first, end = rows.first[block], rows.end[block]
+        fading = fade(first, end, cell, age, of_cells)
+        (sum_polarities if values.dtype == bool else sum_rows)(first, end, source, fading, values, into)
+        parts = [slice(*pair) for pair in itertools.pairwise((begin - begin[0]).tolist())]
+        yield _Block(torch.from_numpy(rows.output[block]), first, end, parts, fading, sums)
 
 
 def convolve_in_torch(x: Tensor, rates: Tensor, weight: Tensor, edges: StreamEdges | TraceEdges) -> Tensor:
