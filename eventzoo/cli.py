@@ -22,6 +22,7 @@ COMMANDS = {
     "data": "verify | stats | clean: recordings and prepared samples",
     "inspect": "describe a recording: eventzoo inspect FILE",
     "convert": "convert a recording: eventzoo convert IN OUT",
+    "streams": "draw what an EventStream makes of a recording: eventzoo streams FILE",
     "stream": "run a recording through a model event by event, live",
     "flops": "operations an event, beside a synchronous forward",
     "latency": "microseconds an event, beside a synchronous forward",
@@ -29,7 +30,7 @@ COMMANDS = {
     "info": "describe a part or a model: eventzoo info NAME",
 }
 _MODULES = {
-    **{name: name for name in ("thresholds", "anytime", "prepare", "inspect", "convert")},
+    **{name: name for name in ("thresholds", "anytime", "prepare", "inspect", "convert", "streams")},
     **{name: f"streaming.{name}" for name in ("stream", "flops", "latency")},
     "data": "stores",
 }
