@@ -131,38 +131,55 @@ def neighborhoods(
     return Neighborhoods(*found)
 
 
-@numba.njit(cache=True, nogil=True)
-def edge_ages(start: Offsets, source: Indices, t_out: Times, t_in: Times, decay_time: float) -> NDArray[np.float32]:
-    """How long the input of each edge is past when its output happens, in decay times, float32 `[E]`.
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def join_edges(
+    starts: Offsets, source: Indices, t_out: Times, begins_out: Offsets, t_in: Times, begins_in: Offsets, decay_time: float
+) -> tuple[Offsets, NDArray[np.float32]]:
+    """Edges of one neighbourhood in B samples, laid one after the other, as edges of one stream; and their ages.
 
     Args:
-        start: Where the edges of each output begin, and where the last one's end, int64 `[N_out + 1]`.
-        source: Input of each edge `[E]`.
+        starts: Where the edges of each output begin and those of a sample's last one end, counted anew in each, int64 `[N_out + B]`.
+        source: Input of each edge `[E]`, counted anew in each sample; counted through all of them afterwards.
         t_out: Times of the outputs `[N_out]`.
+        begins_out: First output of each sample, and one past the last one's end, int64 `[B + 1]`.
         t_in: Times of the inputs `[N_in]`.
+        begins_in: The same for the inputs, int64 `[B + 1]`.
         decay_time: Microseconds.
+
+    Returns:
+        Where the edges of each output begin, and where the last one's end, int64 `[N_out + 1]`; and how long the input of each edge is past
+        when its output happens, in decay times, float32 `[E]`.
     """
-    ages = np.empty(len(source), np.float32)
-    for o in range(len(t_out)):
-        for e in range(start[o], start[o + 1]):
-            ages[e] = np.float32((t_out[o] - t_in[source[e]]) / decay_time)
-    return ages
+    start = np.zeros(len(t_out) + 1, np.int64)
+    age = np.empty(len(source), np.float32)
+    e = 0
+    for sample in range(len(begins_out) - 1):
+        for o in range(begins_out[sample], begins_out[sample + 1]):
+            for _ in range(starts[o + sample], starts[o + sample + 1]):
+                source[e] += begins_in[sample]
+                age[e] = np.float32((t_out[o] - t_in[source[e]]) / decay_time)
+                e += 1
+            start[o + 1] = e
+    return start, age
 
 
-@numba.njit(cache=True, nogil=True)
-def pixel_gaps(previous: Indices, t: Times, decay_time: float) -> NDArray[np.float32]:
-    """Decay times since the event before each at the same pixel, 0 for none, float32 `[N]`.
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def join_previous(previous: Indices, t: Times, begins: Offsets, decay_time: float) -> NDArray[np.float32]:
+    """Decay times since the event before each at the same pixel, in B samples, laid one after the other; 0 for none; float32 `[N]`.
 
     Args:
-        previous: That event, -1 for none `[N]`.
+        previous: That event, -1 for none `[N]`, counted anew in each sample; counted through all of them afterwards.
         t: Times `[N]`.
+        begins: First event of each sample, and one past the last one's end, int64 `[B + 1]`.
         decay_time: Microseconds.
     """
-    gaps = np.zeros(len(t), np.float32)
-    for j in range(len(t)):
-        if previous[j] >= 0:
-            gaps[j] = np.float32((t[j] - t[previous[j]]) / decay_time)
-    return gaps
+    gap = np.zeros(len(t), np.float32)
+    for sample in range(len(begins) - 1):
+        for j in range(begins[sample], begins[sample + 1]):
+            if previous[j] >= 0:
+                previous[j] += begins[sample]
+                gap[j] = np.float32((t[j] - t[previous[j]]) / decay_time)
+    return gap
 
 
 @numba.njit(cache=True, nogil=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventzoo.kernels.event_streams import FOREVER, PLUS, POINT, STRIDED, Stencil, Stream, edge_ages, halved, neighborhoods, spatial_lif
+from eventzoo.kernels.event_streams import FOREVER, PLUS, POINT, STRIDED, Stencil, Stream, halved, join_edges, neighborhoods, spatial_lif
 
 ROW_OF_THREE = Stencil(1, np.zeros(3, np.int64), np.arange(-1, 2))
 
@@ -151,8 +151,11 @@ def test_windows_include_both_ends():
 
 
 def test_ages_are_of_exact_differences():
-    """Times at which single precision knows only every 512th microsecond."""
-    t = np.array([2**32 + 1, 2**32 + 8])
-    ages = edge_ages(np.array([0, 1, 3]), np.array([0, 0, 1], np.int32), t, t, 2.0)
-    assert ages.dtype == np.float32
-    assert ages.tolist() == [0, 3.5, 0]
+    """Times at which single precision knows only every 512th microsecond, in the second of two samples."""
+    t_in, t_out = np.array([5, 2**32 + 1, 2**32 + 8]), np.array([6, 2**32 + 1, 2**32 + 8])
+    source, begins = np.array([0, 0, 0, 1], np.int32), np.array([0, 1, 3])
+    start, age = join_edges(np.array([0, 1, 0, 1, 3]), source, t_out, begins, t_in, begins, 2.0)
+    assert start.tolist() == [0, 1, 2, 4]
+    assert source.tolist() == [0, 1, 1, 2]
+    assert age.dtype == np.float32
+    assert age.tolist() == [0.5, 0, 3.5, 0]

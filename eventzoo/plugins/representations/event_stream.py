@@ -17,10 +17,10 @@ from eventzoo.kernels.event_streams import (
     STRIDED,
     Stencil,
     Stream,
-    edge_ages,
     halved,
+    join_edges,
+    join_previous,
     neighborhoods,
-    pixel_gaps,
     spatial_lif,
 )
 from eventzoo.nn.backbone import Kind
@@ -204,19 +204,19 @@ class EventStream(Representation[StreamsOfOne]):
 
     def collate(self, samples: list[StreamsOfOne]) -> StreamBatch:
         """All streams as one at each level, the samples one after the other."""
-        t_in, in_counts = _joined([sample.t for sample in samples])
+        t_in, begins_in = _joined([sample.t for sample in samples])
         duration = torch.tensor([int(sample.t[-1]) if len(sample.t) else 0 for sample in samples])
         levels = []
         for number, parts in enumerate(zip(*(sample.levels for sample in samples), strict=True), 1):
             strided, longer, longest = self.decay_times(number)
-            t, counts = _joined([part.t for part in parts])
+            t, begins = _joined([part.t for part in parts])
             x, y = torch.cat([part.x for part in parts]), torch.cat([part.y for part in parts])
-            sample = torch.repeat_interleave(torch.arange(len(parts)), counts)
-            edges_below = self._joined_edges([part.strided for part in parts], t, t_in, in_counts, strided)
-            inplace = self._joined_edges([part.inplace for part in parts], t, t, counts, longer)
-            pointwise = self._joined_edges([part.pointwise for part in parts], t, t, counts, longest)
+            sample = torch.repeat_interleave(torch.from_numpy(np.diff(begins)))
+            edges_below = self._joined_edges([part.strided for part in parts], t, begins, t_in, begins_in, strided)
+            inplace = self._joined_edges([part.inplace for part in parts], t, begins, t, begins, longer)
+            pointwise = self._joined_edges([part.pointwise for part in parts], t, begins, t, begins, longest)
             levels.append(StreamLevel(t, x, y, sample, edges_below, inplace, pointwise))
-            t_in, in_counts = t, counts
+            t_in, begins_in = t, begins
         return StreamBatch(torch.cat([sample.polarity for sample in samples]), tuple(levels), duration)
 
     def _edges(
@@ -230,31 +230,30 @@ class EventStream(Representation[StreamsOfOne]):
         return EdgesOfOne(_narrow(start), torch.from_numpy(source), torch.from_numpy(cell), torch.from_numpy(kept.copy()))
 
     def _joined_edges(
-        self, parts: list[EdgesOfOne], t_out: Tensor, t_in: Tensor, in_counts: Tensor, decay: int
+        self,
+        parts: list[EdgesOfOne],
+        t_out: Tensor,
+        begins_out: NDArray[np.int64],
+        t_in: Tensor,
+        begins_in: NDArray[np.int64],
+        decay: int,
     ) -> StreamEdges | TraceEdges:
         """Edges of all samples in one neighbourhood."""
-        before = in_counts.cumsum(0) - in_counts  # inputs of the samples before
-        counts = torch.tensor([len(part.source) for part in parts])
-        ends = torch.cat([part.start[1:] for part in parts])
-        ends = ends + torch.repeat_interleave(counts.cumsum(0) - counts, torch.tensor([len(part.start) - 1 for part in parts]))
-        start = torch.cat([ends.new_zeros(1), ends])
-        source = torch.cat([part.source for part in parts]) + torch.repeat_interleave(before.int(), counts)
-        cell = torch.cat([part.cell for part in parts])
-        age = torch.from_numpy(edge_ages(start.numpy(), source.numpy(), t_out.numpy(), t_in.numpy(), float(decay)))
+        starts, source, cell, previous = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        times = t_out.numpy(), begins_out, t_in.numpy(), begins_in
+        start, age = map(torch.from_numpy, join_edges(starts.long().numpy(), source.numpy(), *times, float(decay)))
         if self.memory == "window":
             return StreamEdges(start, source, cell, age)
-        previous = torch.cat([part.previous for part in parts])
-        previous = torch.where(previous < 0, -1, previous + torch.repeat_interleave(before.int(), in_counts))
-        gap = torch.from_numpy(pixel_gaps(previous.numpy(), t_in.numpy(), float(decay)))
+        gap = torch.from_numpy(join_previous(previous.numpy(), t_in.numpy(), begins_in, float(decay)))
         return TraceEdges(start, source, cell, age, previous, gap)
 
 
-def _joined(parts: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Times of all samples as int64, and how many each has."""
-    return torch.cat(parts).long(), torch.tensor([len(part) for part in parts])
+def _joined(parts: list[Tensor]) -> tuple[Tensor, NDArray[np.int64]]:
+    """Times of all samples as int64; and where each sample begins, and the last one ends."""
+    return torch.cat(parts).long(), np.cumsum([0, *(part.numel() for part in parts)])
 
 
 def _narrow(values: NDArray[np.int64]) -> Tensor:
     """Non-decreasing whole numbers of at least 0, copied, in half the memory where they allow it."""
-    fits = not len(values) or values[-1] <= np.iinfo(np.int32).max
+    fits = not len(values) or values[-1] < 1 << 31
     return torch.from_numpy(values.astype(np.int32 if fits else np.int64))
