@@ -220,7 +220,7 @@ def _check_edges(name: str, x: Tensor, edges: StreamEdges | TraceEdges, cells: i
         )
     if isinstance(edges, TraceEdges) and (len(edges.previous) != len(x) or bool((edges.previous >= torch.arange(len(x))).any())):
         raise EventZooError(
-            f"{name}: `previous` names an earlier event, or -1, for each of {len(x)} events; these are another stream's edges, or out of order"
+            f"{name}: `previous` names an earlier event, or -1, for each of {len(x)} events; these edges are another stream's"
         )
 
 
