@@ -157,6 +157,8 @@ def _loop(loop: RowLoop, counts_units: bool, call: Callable[[Call], str], names:
         return names.setdefault(function, f"f{len(names)}")
 
     domain, output = loop.output.domain.sites.name, loop.output.rows.name
+    read = {x.rows.name: None for x in (*loop.inputs, loop.x)}
+    occasions = [f"{domain}.counts[{sites.ARRIVED}]", f"{domain}.counts[{sites.TOUCHED}]", *(f"{rows}.counts[0]" for rows in read)]
     lines = [f"{name(sites.open_worklist)}({domain}, {output})"]
     lines += [f"{name(sites.add_changed)}({domain}, {x.rows.name})" for x in loop.inputs]
     if loop.graph is not None:
@@ -172,7 +174,8 @@ def _loop(loop: RowLoop, counts_units: bool, call: Callable[[Call], str], names:
     counted = f"work[{loop.step}, 2] += " if counts_units else ""
     lines += [f"    {counted}{call(loop.calls[0])}", *(f"    {call(part)}" for part in loop.calls[1:])]
     lines += [f"    {name(sites.commit)}({domain}, {output}, slot)", f"work[{loop.step}, 0] += {domain}.counts[{sites.WORK}]"]
-    return lines
+    # most events reach few layers, and to find that there is nothing to do would take most of their time
+    return [f"{output}.counts[0] = 0", f"if {' + '.join(occasions)} > 0:", *(f"    {line}" for line in lines)]
 
 
 def _home(function: Callable[..., Any]) -> Path:

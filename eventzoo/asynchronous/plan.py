@@ -66,13 +66,13 @@ class Array:
 
 @dataclass(eq=False)
 class Group:
-    """Several states as one argument, a tuple.
+    """Several states, or arrays of the same kind, as one argument, a tuple.
 
     Attributes:
-        states: The states.
+        states: The states or arrays.
     """
 
-    states: "Sequence[State]"
+    states: "Sequence[State | Array]"
 
     @property
     def name(self) -> str:

@@ -63,11 +63,13 @@ class AsyncEventStream(AsyncConverter):
             settings = (layer.decay_time << number, layer.threshold, layer.reset_potential)
             neurons.append(plan.state(stream_levels.make_neurons(level.size, *settings)))
         reopens = plan.weights(stream_levels.Reopens(np.array([layer.ties == "together"])))
-        tracks, sites = Group([level.track for level in levels]), Group([level.domain.sites for level in levels])
+        tracks, sites = [level.track for level in levels], [level.domain.sites for level in levels]
+        ats, times = [track.array("at") for track in tracks], [track.array("t") for track in tracks]
+        counts = [level.array("counts") for level in sites]
         plan.begin(
             recording.domain,
             stream_levels.push_events,
-            [tracks, Group(neurons), sites, polarity.rows, reopens],
+            [Group(tracks), Group(ats), Group(times), Group(neurons), Group(sites), Group(counts), polarity.rows, reopens],
             lambda: _events(recording.track.value, polarity.rows.value.rows),
         )
         fields = []
@@ -133,7 +135,7 @@ def _levels(plan: Plan, layer: "EventStream") -> list[Level]:
         raise EventZooError(
             f"a window of {window:,} µs is not longer than the {layer.max_decays * layer.decay_time:,} µs that an event looks back"
         )
-    track = plan.state(stream_levels.make_track(size, window, 1, plan.capacity))
+    track = plan.state(stream_levels.make_track(size, window or stream_levels.LONGEST, 0, plan.capacity))
     levels = [_grown(plan.domain(plan.capacity, grows=True), track, size)]
     for number in range(1, layer.levels + 1):
         size, reserve = halved(size), 4**number

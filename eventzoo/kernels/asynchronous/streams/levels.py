@@ -14,7 +14,21 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from eventzoo.kernels.asynchronous.sites import Edges, Floats, Indices, Integers, Rows, Sites, arrive, begin, leave, touch
+from eventzoo.kernels.asynchronous.sites import (
+    ARRIVED,
+    LEFT,
+    TOUCHED,
+    TRANSACTION,
+    Edges,
+    Floats,
+    Indices,
+    Integers,
+    Rows,
+    Sites,
+    arrive,
+    leave,
+    touch,
+)
 from eventzoo.kernels.event_streams import charged
 
 Tracks = tuple["Track", ...]
@@ -29,9 +43,10 @@ class Track(NamedTuple):
         before: Number of the event before this at the same pixel, -1 for none, int64 `[capacity]`.
         trigger: Number of the event of the level below that made it come, int64 `[capacity]`.
         newest: Number of the newest event of a pixel, -1 for none, int64 `[pixels]`.
-        at: Numbers of the oldest event that is kept, of the oldest that still has its slot, and of the next event; whether there has been
-            an event, and the time of the first ever. int64 `[5]`.
-        settings: Height of the grid, microseconds that an event is kept, slots that have to be free before an event is taken. int64 `[3]`.
+        at: Numbers of the oldest event that is kept, of the oldest that still has its slot, and of the next event; times of the first event
+            ever, of the newest, and at which the oldest has to be forgotten; slots that have to be free for an event of the
+            recording. int64 `[7]`.
+        settings: Height of the grid, microseconds that an event is kept. int64 `[2]`.
     """
 
     pixel: Integers
@@ -86,27 +101,28 @@ class Reopens(NamedTuple):
     value: NDArray[np.bool_]
 
 
-FIRST, REACH, LAST, BEGUN, ORIGIN = range(5)  # positions in Track.at
-HEIGHT, KEPT, RESERVE = range(3)  # positions in Track.settings
+FIRST, REACH, LAST, ORIGIN, NEWEST, EXPIRES, RESERVE = range(7)  # positions in Track.at
+HEIGHT, KEPT = range(2)  # positions in Track.settings
 ALL, TO_TRIGGER, TO_ITSELF = range(3)  # of Stencil.order
 PER_SITE = {"pixel": 0, "t": 0, "before": -1, "trigger": 0}
 NEVER = np.iinfo(np.int64).min
 ENDLESS = np.iinfo(np.int64).max
+LONGEST = 1 << 61  # microseconds that an event can be kept: its time and these do not overflow
 
 
-def make_track(size: tuple[int, int], kept: int | None, reserve: int, capacity: int) -> Track:
+def make_track(size: tuple[int, int], kept: int, reserve: int, capacity: int) -> Track:
     """A level without events.
 
     Args:
         size: `(width, height)` of its grid.
-        kept: Microseconds that an event is kept; None for ever.
+        kept: Microseconds that an event is kept.
         reserve: Events of the level that one event of the recording can cause.
         capacity: Slots, a power of two.
     """
     pixel, t, trigger = (np.zeros(capacity, np.int64) for _ in range(3))
-    settings = np.array([size[1], ENDLESS if kept is None else kept, reserve], np.int64)
-    newest = np.full(size[0] * size[1], -1, np.int64)
-    return Track(pixel, t, np.full(capacity, -1, np.int64), trigger, newest, np.zeros(5, np.int64), settings)
+    at = np.array([0, 0, 0, 0, NEVER, ENDLESS, reserve], np.int64)
+    newest, settings = np.full(size[0] * size[1], -1, np.int64), np.array([size[1], kept], np.int64)
+    return Track(pixel, t, np.full(capacity, -1, np.int64), trigger, newest, at, settings)
 
 
 def make_neurons(size: tuple[int, int], decay_time: int, threshold: float, reset_potential: float) -> Neurons:
@@ -126,8 +142,11 @@ def kept_events(track: Track) -> tuple[NDArray[np.int16], NDArray[np.int16], Int
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def push_events(
     tracks: Tracks,
+    ats: tuple[Integers, ...],
+    times: tuple[Integers, ...],
     neurons: tuple[Neurons, ...],
     sites: tuple[Sites, ...],
+    counts: tuple[Integers, ...],
     polarity: Rows,
     reopens: Reopens,
     x: NDArray[np.int16],
@@ -142,8 +161,11 @@ def push_events(
 
     Args:
         tracks: Those of all levels, the recording's first.
+        ats: Their `at`, by itself: to take a whole track from a tuple is a copy that most events can do without.
+        times: Their `t`, by itself.
         neurons: Those of the levels above it.
         sites: Those of all levels; their transaction begins here.
+        counts: Their `counts`, by itself.
         polarity: Rows of the recording's events: whether it is darker, whether it is brighter.
         reopens: Whether events of the newest microsecond have to be computed again.
         x: Columns of a part of the recording.
@@ -158,36 +180,47 @@ def push_events(
         Index after the last event that was taken: there was no room for what the next may cause.
     """
     polarity.counts[0] = 0
+    begins = t[first] if first < last else NEVER
     for k in range(len(tracks)):
-        begin(sites[k])
-        tracks[k].at[REACH] = tracks[k].at[FIRST]
-    if first == last:
-        _forget(tracks[0], sites[0], now)
-        return last
-    for k in range(1, len(tracks)):
-        _forget(tracks[k], sites[k], t[first])
-        tracks[k].at[REACH] = tracks[k].at[FIRST]
-        if reopens.value[0]:
-            _touch_open(tracks[k], sites[k], t[first])
-    for i in range(first, last):
-        for k in range(1, len(tracks)):
-            track = tracks[k]
-            if track.at[LAST] - track.at[FIRST] + track.settings[RESERVE] > len(track.t):
-                _forget(tracks[0], sites[0], t[i - 1] if i > first else NEVER)
-                return i
-        begun = tracks[0].at[LAST]
+        counts[k][ARRIVED] = counts[k][LEFT] = counts[k][TOUCHED] = 0
+        counts[k][TRANSACTION] += 1
+        if k > 0 and begins >= ats[k][EXPIRES]:
+            _forget(tracks[k], sites[k], begins)
+        ats[k][REACH] = ats[k][FIRST]
+        if k > 0 and reopens.value[0] and begins == ats[k][NEWEST]:
+            _touch_newest(tracks[k], sites[k])
+    i = first
+    while i < last:
+        if not _has_room(times, ats):
+            break
         slot = _put(tracks[0], sites[0], x[i] * tracks[0].settings[HEIGHT] + y[i], t[i], 0)
         polarity.rows[slot, 0], polarity.rows[slot, 1] = not p[i], p[i]
         polarity.changed[polarity.counts[0]] = slot
         polarity.counts[0] += 1
-        for k in range(1, len(tracks)):
-            end = tracks[k - 1].at[LAST]
-            next_begun = tracks[k].at[LAST]
+        begun = ats[1][LAST]
+        _charge(tracks[0], ats[0][LAST] - 1, neurons[0], tracks[1], sites[1])
+        for k in range(2, len(tracks)):
+            end = ats[k - 1][LAST]
+            if begun == end:
+                break
+            next_begun = ats[k][LAST]
             for number in range(begun, end):
                 _charge(tracks[k - 1], number, neurons[k - 1], tracks[k], sites[k])
             begun = next_begun
-    _forget(tracks[0], sites[0], t[last - 1])
-    return last
+        i += 1
+    until = t[i - 1] if i > first else now
+    if until >= ats[0][EXPIRES]:
+        _forget(tracks[0], sites[0], until)
+    return i
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _has_room(times: tuple[Integers, ...], ats: tuple[Integers, ...]) -> bool:
+    """Whether each level has slots for what one event of the recording may cause."""
+    for k in range(1, len(times)):  # noqa: SIM110  # numba knows no generators
+        if ats[k][LAST] - ats[k][FIRST] + ats[k][RESERVE] > len(times[k]):
+            return False
+    return True
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -214,11 +247,14 @@ def _charge(below: Track, number: int, neurons: Neurons, track: Track, sites: Si
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _put(track: Track, sites: Sites, pixel: int, now: int, trigger: int) -> int:
     """An event arrives; its slot."""
-    number = track.at[LAST]
+    at, number = track.at, track.at[LAST]
     slot = number & (len(track.t) - 1)
-    if not track.at[BEGUN]:
-        track.at[BEGUN], track.at[ORIGIN] = 1, now
-    track.at[LAST] += 1
+    if number == 0:
+        at[ORIGIN] = now
+    if number == at[FIRST]:
+        at[EXPIRES] = now + track.settings[KEPT]
+    at[NEWEST] = now
+    at[LAST] += 1
     track.pixel[slot], track.t[slot], track.trigger[slot], track.before[slot] = pixel, now, trigger, track.newest[pixel]
     track.newest[pixel] = number
     arrive(sites, slot, number)
@@ -228,17 +264,18 @@ def _put(track: Track, sites: Sites, pixel: int, now: int, trigger: int) -> int:
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _forget(track: Track, sites: Sites, now: int) -> None:
     """Events leave that are too old."""
-    at, mask = track.at, len(track.t) - 1
-    while at[FIRST] < at[LAST] and now > NEVER and now - track.t[at[FIRST] & mask] >= track.settings[KEPT]:
+    at, mask, kept = track.at, len(track.t) - 1, track.settings[KEPT]
+    while now >= at[EXPIRES]:
         leave(sites, at[FIRST] & mask, True)
         at[FIRST] += 1
+        at[EXPIRES] = track.t[at[FIRST] & mask] + kept if at[FIRST] < at[LAST] else ENDLESS
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _touch_open(track: Track, sites: Sites, now: int) -> None:
-    """Have the events of this microsecond computed again."""
+def _touch_newest(track: Track, sites: Sites) -> None:
+    """Have the events of the newest microsecond computed again."""
     number, mask = track.at[LAST] - 1, len(track.t) - 1
-    while number >= track.at[FIRST] and track.t[number & mask] == now:
+    while number >= track.at[FIRST] and track.t[number & mask] == track.at[NEWEST]:
         touch(sites, number & mask)
         number -= 1
 
