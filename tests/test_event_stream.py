@@ -242,11 +242,11 @@ def test_streams_of_hours_are_exact():
     assert torch.equal(ages, torch.tensor([0, 0, 0, 0, 0, 0.007, 0, 0, 0, 0, 0]))
 
 
-@pytest.mark.parametrize("ties", ["together", "in order"])
-def test_networks_answer_alone_as_in_a_batch(make_events, ties):
+@each_way
+def test_networks_answer_alone_as_in_a_batch(make_events, way):
     torch.manual_seed(0)
-    representation = EventStream(levels=2, threshold=0.45, reset_potential=-0.2, ties=ties)
-    network = eventzoo.backbones.ECN((9, 7), levels=2, first_pooled=1, horizon=50_000, hidden=(16,)).eval()
+    representation = EventStream(levels=2, threshold=0.45, reset_potential=-0.2, **way)
+    network = eventzoo.backbones.ECN((9, 7), levels=2, first_pooled=1, horizon=50_000, hidden=(16,), memory=way["memory"]).eval()
     values = [representation(make_events(count, (9, 7), count)) for count in (300, 0, 3, 200)]
     assert len(values[0].levels[1].t) > 10
     with torch.no_grad():

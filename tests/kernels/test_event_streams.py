@@ -131,6 +131,16 @@ def test_charges_are_shared_and_the_threshold_is_exclusive():
     assert (outputs.x.tolist(), outputs.y.tolist()) == ([0, 0, 1, 1], [0, 1, 0, 1])
 
 
+@pytest.mark.parametrize("elapsed", [2, 3])
+def test_potentials_are_kept_in_single_precision(elapsed):
+    """The third charge decides, by what was lost in keeping the second."""
+    factor = math.exp(-elapsed / 7)
+    kept, exact = float(np.float32(factor + 1)) * factor + 1, (factor + 1) * factor + 1
+    assert kept != exact
+    _, trigger = spatial_lif(in_a_row([0, elapsed, 2 * elapsed], [0] * 3), (1, 1), 7, (kept + exact) / 2, -3.0)
+    assert trigger.tolist() == ([2] if kept > exact else [])
+
+
 def test_the_latest_events_of_a_pixel_in_a_worked_example():
     outputs = in_a_row([5, 6, 7], [0, 0, 0])
     found = neighborhoods(in_a_row(np.arange(10), np.zeros(10)), (1, 1), outputs, np.array([6, 7, 8]), POINT, FOREVER, 3)
