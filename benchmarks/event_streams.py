@@ -60,7 +60,8 @@ def report(title: str, part: EventStream, recordings: list[Events]) -> None:
         seconds = statistics.median(times)
         rate = statistics.median(length / spent for (length, *_), spent in zip(sizes, times, strict=True))
         of_edge = statistics.median(spent / np.sum(number) for number, spent in zip(counts, times, strict=True))
-        print(f"| {name} | {seconds * 1e3:.3g} | {rate / 1e6:.3g} | {1e9 / rate:.3g} | {of_edge * 1e9:.3g} |")
+        edge = f"{of_edge * 1e9:.3g}" if name != "spatial LIF" else ""
+        print(f"| {name} | {seconds * 1e3:.3g} | {rate / 1e6:.3g} | {1e9 / rate:.3g} | {edge} |")
 
 
 def calls(part: EventStream, events: Events) -> tuple[list[Any], list[Any]]:

@@ -123,10 +123,11 @@ def neighborhoods(
         outputs: Output stream, in any place and at any times.
         visible: How many inputs each output can see, the first ones; non-decreasing, int64 `[N_out]`.
         stencil: The cells.
-        window: Microseconds, inclusive; at most `FOREVER`.
+        window: Microseconds, inclusive; `FOREVER` for no limit.
         capacity: Latest events of a pixel that count, at least 1.
     """
     (width, height), (stride, dx, dy) = size, stencil
+    window, capacity = min(window, FOREVER), min(capacity, len(inputs.t) + 1)  # so that no sum with them overflows
     found = _gather(*inputs, width, height, *outputs, visible, stride, dx, dy, window, capacity)
     return Neighborhoods(*found)
 

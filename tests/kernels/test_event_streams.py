@@ -83,7 +83,7 @@ def test_neighborhoods_equal_a_literal_loop(name, data):
     inputs, outputs = data.draw(streams(size)), data.draw(streams((7, 7)))
     outputs = stream(outputs.t + data.draw(st.integers(0, 90)), outputs.x - 2, outputs.y - 2)
     visible = np.sort(data.draw(st.lists(st.integers(0, 45), min_size=len(outputs.t), max_size=len(outputs.t)))).astype(np.int64)
-    window, capacity = data.draw(st.sampled_from([0, 4, 60, FOREVER])), data.draw(st.sampled_from([1, 2, 31]))
+    window, capacity = data.draw(st.sampled_from([0, 4, 60, FOREVER])), data.draw(st.sampled_from([1, 2, 31, 2**70]))
     stencil, stride, offsets = STENCILS[name]
     found = neighborhoods(inputs, size, outputs, visible, stencil, window, capacity)
     expected = literal_neighborhoods(inputs, size, outputs, visible, stride, offsets, window, capacity)

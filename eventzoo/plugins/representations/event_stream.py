@@ -89,8 +89,8 @@ class EventStream(Representation[StreamsOfOne]):
     Level 0 is the recording. The neurons of level i are on a grid of half the sides of that below, rounded up; they have the decay time
     d = `decay_time` · 2^(i - 1), and each takes the 3×3 pixels around its own (`eventzoo.kernels.event_streams.spatial_lif`). An event that
     they put out looks at three neighbourhoods, of events no older than `max_decays` decay times: these 3×3 pixels of the level below
-    (d), a plus of 5×5 pixels of its own level (2d), and its own pixel (8d). Of a pixel's events the latest `capacity` count. So events
-    never change what earlier ones look at.
+    (d), a plus of 5×5 pixels of its own level (2d), and its own pixel (8d). Of a pixel's events the latest `capacity` count. So an event
+    never changes what those of earlier microseconds look at.
 
     Times count from the recording's first event, whenever that was; the same events at other times have the same streams.
 
