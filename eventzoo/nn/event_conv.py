@@ -1,6 +1,5 @@
 """Convolution of event streams: learned exponentials in time for each cell of a stencil in space."""
 
-import itertools
 import math
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, get_args
@@ -231,15 +230,15 @@ class _Block(NamedTuple):
         output: The output event of each row, as in `Rows`; int32 `[rows]`.
         first: As in `Rows`.
         end: As in `Rows`.
-        parts: The rows of each cell.
+        sizes: Rows of each cell, which follow each other.
         fading: Of the rows' edges, from `fade`.
-        sums: `[at least rows, K · C]`.
+        sums: `[rows, K · C]`.
     """
 
     output: Tensor
     first: Any
     end: Any
-    parts: list[slice]
+    sizes: list[int]
     fading: Any
     sums: Tensor
 
@@ -254,9 +253,12 @@ class _Convolve(torch.autograd.Function):
         out = weight.new_zeros(len(edges.start) - 1, weight.shape[3])
         products, matrices = weight.new_empty(_most(ctx.rows), weight.shape[3]), weight.flatten(1, 2).unbind(0)
         for block in _blocks(ctx.rows, edges, _values(x, rates, edges), rates, weight):
-            for matrix, part in zip(matrices, block.parts, strict=True):
-                torch.mm(block.sums[part], matrix, out=products[part])
-            add_rows(block.output.numpy(), products.numpy(), out.numpy())
+            rows = products[: len(block.sums)]
+            for sums, matrix, into in zip(
+                block.sums.split_with_sizes(block.sizes), matrices, rows.split_with_sizes(block.sizes), strict=True
+            ):
+                torch.mm(sums, matrix, out=into)
+            add_rows(block.output.numpy(), rows.numpy(), out.numpy())
         return out
 
     @staticmethod
@@ -265,16 +267,17 @@ class _Convolve(torch.autograd.Function):
         x, rates, weight = ctx.saved_tensors
         edges, values, traces = ctx.edges, _values(x, rates, ctx.edges), isinstance(ctx.edges, TraceEdges)
         grad_values = np.zeros(values.shape if traces or ctx.needs_input_grad[0] else (0, *values.shape[1:]), values.dtype)
-        grad_rates, grad_weight = np.zeros(weight.shape[:2]), torch.zeros_like(weight)
-        matrices, grad_matrices = weight.flatten(1, 2).mT.unbind(0), grad_weight.flatten(1, 2).unbind(0)
+        turned = weight.flatten(1, 2).mT.contiguous()  # so, the products are a little faster than those of views
+        grad_rates, grad_turned = np.zeros(weight.shape[:2]), torch.zeros_like(turned)
         grad_sums = weight.new_empty(_most(ctx.rows), weight.shape[1] * weight.shape[2])
         of_edges = (edges.source.numpy(), edges.cell.numpy(), edges.age.numpy())
         with torch.autocast("cpu", enabled=False):
             for block in _blocks(ctx.rows, edges, values, rates, weight):
                 grad_rows = grad.index_select(0, block.output)
-                for matrix, grad_matrix, part in zip(matrices, grad_matrices, block.parts, strict=True):
-                    grad_matrix.addmm_(block.sums[part].T, grad_rows[part])
-                    torch.mm(grad_rows[part], matrix, out=grad_sums[part])
+                by_cell = (tensor.split_with_sizes(block.sizes) for tensor in (block.sums, grad_rows, grad_sums[: len(grad_rows)]))
+                for sums, given, into, matrix, grad_matrix in zip(*by_cell, turned, grad_turned, strict=True):
+                    grad_matrix.addmm_(given.T, sums)
+                    torch.mm(given, matrix, out=into)
                 of_sums = grad_sums.view(-1, *weight.shape[1:3]).numpy()
                 if x.dtype == torch.bool:
                     spread_polarities(block.first, block.end, *of_edges, block.fading, values, of_sums, grad_rates)
@@ -285,7 +288,7 @@ class _Convolve(torch.autograd.Function):
         else:
             grad_x = grad_values[:, 0] if x.dtype != torch.bool else grad_values
         of_rates = torch.from_numpy(grad_rates).sum_to_size(rates.shape).to(rates.dtype)
-        return torch.from_numpy(grad_x) if ctx.needs_input_grad[0] else None, of_rates, grad_weight, None
+        return torch.from_numpy(grad_x) if ctx.needs_input_grad[0] else None, of_rates, grad_turned.mT.reshape(weight.shape), None
 
 
 def _group(edges: StreamEdges | TraceEdges, cells: int) -> Rows:
@@ -317,8 +320,7 @@ def _blocks(rows: Rows, edges: StreamEdges | TraceEdges, values: Any, rates: Ten
         first, end = rows.first[block], rows.end[block]
         fading = fade(first, end, cell, age, of_cells)
         (sum_polarities if values.dtype == bool else sum_rows)(first, end, source, fading, values, into)
-        parts = [slice(*pair) for pair in itertools.pairwise((begin - begin[0]).tolist())]
-        yield _Block(torch.from_numpy(rows.output[block]), first, end, parts, fading, sums)
+        yield _Block(torch.from_numpy(rows.output[block]), first, end, np.diff(begin).tolist(), fading, sums[: len(first)])
 
 
 def convolve_in_torch(x: Tensor, rates: Tensor, weight: Tensor, edges: StreamEdges | TraceEdges) -> Tensor:

@@ -57,7 +57,7 @@ forms = pytest.mark.parametrize(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     st.integers(0, 12),
     st.integers(0, 12),
@@ -117,6 +117,13 @@ def test_float32_stays_near_float64(binary, cells, decays):
     assert single[0].dtype == torch.float32
     for one, other in zip(single, double, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("decays", [1, 4])
+def test_features_may_need_no_gradient(decays):
+    conv, edges, x = EventConv(2, 3, CELLS, decays).double(), random_edges(50, 40, 300), features(50, False)
+    for one, other in zip(results(conv, x.detach(), edges), results(conv, x, edges), strict=False):
+        torch.testing.assert_close(one, other)
 
 
 def test_is_the_same_each_time():

@@ -65,7 +65,7 @@ forms = pytest.mark.parametrize(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     st.integers(0, 12),
     st.integers(0, 12),
