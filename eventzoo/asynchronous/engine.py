@@ -134,7 +134,7 @@ class CompiledEngine:
         if step.domain.ever is not None:  # of those that are forgotten, all were computed, and once
             there = step.domain.ever()
             sites, edges, _ = self._work[step.counter]
-            return there, float(edges * there / max(sites, 1))
+            return there, float(edges * there / sites if sites else edges)
         there_now = slots(step.domain)
         return len(there_now), 0.0 if step.graph is None else float(step.graph.edges.value.degree[there_now].sum())
 

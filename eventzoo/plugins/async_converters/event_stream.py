@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
@@ -14,12 +15,11 @@ from eventzoo import representations
 from eventzoo.asynchronous import AsyncConverter, Cost, Domain, Features, Group, Neighbourhood, Plan, State, Unsupported
 from eventzoo.asynchronous.plan import Columns
 from eventzoo.errors import EventZooError
-from eventzoo.kernels.asynchronous.streams import convolution as stream_convolution
+from eventzoo.kernels.asynchronous.streams import convolution, traces, voxels
 from eventzoo.kernels.asynchronous.streams import levels as stream_levels
-from eventzoo.kernels.asynchronous.streams import voxels as stream_voxels
 from eventzoo.kernels.event_streams import PLUS, POINT, STRIDED, Stencil, halved
-from eventzoo.nn.event_conv import EventConv
-from eventzoo.nn.event_stream import VoxelMean
+from eventzoo.nn.event_conv import EventConv, TraceConv
+from eventzoo.nn.event_stream import Memory, VoxelMean
 
 if TYPE_CHECKING:
     from eventzoo.plugins.representations.event_stream import EventStream
@@ -38,10 +38,14 @@ class Level:
 
 @dataclass(eq=False)
 class Joined:
-    """Edges from a level to a level, as one of a `StreamLevel`'s fields."""
+    """Edges from a level to a level, as one of a `StreamLevel`'s fields; with `memory`, what an event sees through them."""
 
+    recording: Level
     inputs: Level
+    outputs: Level
+    sight: State
     neighbours: Neighbourhood
+    memory: Memory
 
 
 class AsyncEventStream(AsyncConverter):
@@ -76,7 +80,7 @@ class AsyncEventStream(AsyncConverter):
         for number, (below, level) in enumerate(itertools.pairwise(levels)):
             decay = layer.decay_time << number
             joined = [(below, STRIDED, decay), (level, PLUS, 2 * decay), (level, POINT, 8 * decay)]
-            strided, inplace, pointwise = (_join(plan, layer, *given, level) for given in joined)
+            strided, inplace, pointwise = (_join(plan, layer, recording, *given, level) for given in joined)
             fields.append(SimpleNamespace(sites=level, strided=strided, inplace=inplace, pointwise=pointwise))
         return SimpleNamespace(polarity=polarity, levels=fields, duration=recording)
 
@@ -88,16 +92,30 @@ class AsyncEventConv(AsyncConverter):
 
     def convert(self, plan: Plan, layer: EventConv, *args: Any, **kwargs: Any) -> Features:
         """The convolved features."""
-        given = dict(zip(("x", "edges"), args, strict=False)) | kwargs
-        x, edges = given["x"], given["edges"]
-        if not isinstance(edges, Joined) or not isinstance(x, Features) or x.domain is not edges.inputs.domain:
-            raise Unsupported("its edges do not begin at the events whose features it is given")
-        weight = layer.weight.detach().float().flatten(1, 2).cpu().numpy()
-        rate, bias = (tensor.detach().float().cpu().numpy() for tensor in (layer.rates(), layer.bias))
-        kernel = plan.weights(stream_convolution.StreamKernel(weight, rate, bias, np.zeros(weight.shape[1], np.float32)))
-        features = plan.features(edges.neighbours.domain, layer.out_channels)
-        cost = Cost(edge=2 * weight.shape[1], unit=2 * weight.shape[1] * layer.out_channels)
-        return plan.rows(stream_convolution.convolve, [kernel], x, layer.out_channels, edges.neighbours, cost=cost, output=features)
+        x, edges = _given("window", args, kwargs)
+        kernel = _kernel(plan, layer)
+        width, features = len(kernel.value.sums), plan.features(edges.outputs.domain, layer.out_channels)
+        cost = Cost(edge=2 * width, unit=2 * width * layer.out_channels)
+        return plan.rows(convolution.convolve, [kernel], x, layer.out_channels, edges.neighbours, cost=cost, output=features)
+
+
+class AsyncTraceConv(AsyncConverter):
+    """Convolutions of streams with traces: one for each pixel, however many events it has had."""
+
+    handles: ClassVar = (TraceConv,)
+
+    def convert(self, plan: Plan, layer: TraceConv, *args: Any, **kwargs: Any) -> Features:
+        """The convolved features."""
+        x, edges = _given("trace", args, kwargs)
+        kernel = _kernel(plan, layer)
+        width, outputs = len(kernel.value.sums), edges.outputs
+        state = plan.state(traces.make_traces(edges.inputs.size[0] * edges.inputs.size[1], width))
+        features = plan.features(outputs.domain, layer.out_channels)
+        tracks = [edges.recording.track.array("at"), edges.inputs.track, outputs.track]
+        arguments = [kernel, state, edges.sight, *tracks, x.rows, outputs.domain.sites, features.rows]
+        cost = Cost(edge=2 * width * layer.out_channels + 2 * width)
+        plan.step(traces.convolve_traces, arguments, outputs.domain, cost, edges.neighbours)
+        return features
 
 
 class AsyncVoxelMean(AsyncConverter):
@@ -122,10 +140,28 @@ class AsyncVoxelMean(AsyncConverter):
             )
         size = (*layer.size, layer.frames)
         output = plan.features(plan.domain(math.prod(size)), x.channels, size)
-        bins = plan.state(stream_voxels.make_bins(layer.frames, layer.horizon, layer.size, x.channels))
+        bins = plan.state(voxels.make_bins(layer.frames, layer.horizon, layer.size, x.channels))
         arguments = [bins, recording.track, level.track, x.rows, output.domain.sites, output.rows]
-        plan.step(stream_voxels.pool_stream, arguments, level.domain, Cost(site=x.channels))
+        plan.step(voxels.pool_stream, arguments, level.domain, Cost(site=x.channels))
         return output
+
+
+def _given(memory: Memory, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Features, Joined]:
+    """The features and the edges that a convolution is called with."""
+    given = dict(zip(("x", "edges"), args, strict=False)) | kwargs
+    x, edges = given["x"], given["edges"]
+    if not isinstance(edges, Joined) or not isinstance(x, Features) or x.domain is not edges.inputs.domain:
+        raise Unsupported("its edges do not begin at the events whose features it is given")
+    if edges.memory != memory:
+        raise EventZooError(f"it takes the edges of memory={memory!r}: set `memory` of ECN and EventStream to the same")
+    return x, edges
+
+
+def _kernel(plan: Plan, layer: EventConv | TraceConv) -> State:
+    """A convolution's weights."""
+    weight = layer.weight.detach().float().flatten(1, 2).cpu().numpy()
+    rates, bias = (tensor.detach().float().cpu().numpy() for tensor in (layer.rates(), layer.bias))
+    return plan.weights(convolution.StreamKernel(weight, np.atleast_2d(rates), bias, np.zeros(weight.shape[1], np.float32)))
 
 
 def _levels(plan: Plan, layer: "EventStream") -> list[Level]:
@@ -156,23 +192,25 @@ def _ever(track: State) -> int:
     return int(track.value.at[stream_levels.LAST])
 
 
-def _join(plan: Plan, layer: "EventStream", inputs: Level, stencil: Stencil, decay: int, level: Level) -> Joined:
+def _join(plan: Plan, layer: "EventStream", recording: Level, inputs: Level, stencil: Stencil, decay: int, level: Level) -> Joined:
     """The edges from a level to a level."""
     order = stream_levels.ALL
     if layer.ties == "in order":
         order = stream_levels.TO_ITSELF if inputs is level else stream_levels.TO_TRIGGER
     width, height = inputs.size
-    state = stream_levels.Sight(
-        stencil.dx,
-        stencil.dy,
-        np.array([width, height, level.size[1], stencil.stride], np.int64),
-        np.array([layer.max_decays * decay, layer.capacity], np.int64),
-        np.array([order], np.int64),
-        np.array([decay], np.float64),
+    sight = plan.weights(
+        stream_levels.Sight(
+            stencil.dx,
+            stencil.dy,
+            np.array([width, height, level.size[1], stencil.stride], np.int64),
+            np.array([layer.max_decays * decay, layer.capacity], np.int64),
+            np.array([order], np.int64),
+            np.array([decay], np.float64),
+        )
     )
-    edges = plan.edges(level.domain)
-    group = Group([plan.weights(state), inputs.track, level.track])
-    return Joined(inputs, Neighbourhood(level.domain, group, edges, stream_levels.incoming, stream_levels.add_readers))
+    group, edges = Group([sight, inputs.track, level.track]), plan.edges(level.domain)
+    neighbours = Neighbourhood(level.domain, group, edges, stream_levels.incoming, stream_levels.add_readers)
+    return Joined(recording, inputs, level, sight, neighbours, layer.memory)
 
 
 def _events(track: Any, polarity: NDArray[np.float32]) -> Columns:
