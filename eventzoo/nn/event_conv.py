@@ -40,8 +40,9 @@ class EventConv(nn.Module):
 
     with the stencil's cells p, K exponentials k for each, and the events j that o looks at in a cell, d decay times ago.
 
-    The events of a cell are summed first and multiplied afterwards, some cells at a time, so that what is held is never larger than the
-    input, the output or the edges; for the backward pass the sums are made again. In mixed precision it is computed in the weights' type:
+    The events of a cell are summed first and multiplied afterwards, for some output events at a time, and only cells in which there are
+    events. The sums, as large as edges times exponentials times channels, are never held at once, and made again for the backward pass.
+    On other devices than the CPU they are made by torch, an exponential at a time. In mixed precision all is computed in the weights' type:
     reading the events takes much of the time.
 
     Source: Jack et al., "Sparse Convolutions on Continuous Domains for Point Cloud and Event Stream Networks", ACCV 2020.
@@ -254,9 +255,8 @@ class _Convolve(torch.autograd.Function):
         products, matrices = weight.new_empty(_most(ctx.rows), weight.shape[3]), weight.flatten(1, 2).unbind(0)
         for block in _blocks(ctx.rows, edges, _values(x, rates, edges), rates, weight):
             rows = products[: len(block.sums)]
-            for sums, matrix, into in zip(
-                block.sums.split_with_sizes(block.sizes), matrices, rows.split_with_sizes(block.sizes), strict=True
-            ):
+            by_cell = (tensor.split_with_sizes(block.sizes) for tensor in (block.sums, rows))
+            for sums, into, matrix in zip(*by_cell, matrices, strict=True):
                 torch.mm(sums, matrix, out=into)
             add_rows(block.output.numpy(), rows.numpy(), out.numpy())
         return out
