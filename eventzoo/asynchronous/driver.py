@@ -83,11 +83,12 @@ def _source(plan: Plan, output: str, names: dict[Callable[..., Any], str]) -> st
         body.append(f"{begin}({plan.whole.sites.name})")
     for part in plan.body:
         step = plan.steps[part.step]
-        lines = (
-            _loop(part, step.cost.unit > 0, call, names)
-            if isinstance(part, RowLoop)
-            else [f"work[{part.step}, {0 if step.graph is None else 1}] += {call(part.call)}"]
-        )
+        if isinstance(part, RowLoop):
+            lines = _loop(part, step.cost.unit > 0, call, names)
+        else:
+            lines = [f"work[{part.step}, {0 if step.graph is None else 1}] += {call(part.call)}"]
+            if part.when is not None:
+                lines = [f"if {call(part.when)}:", *(f"    {line}" for line in lines)]
         body += [f"# {step.name}", *lines]
     imports = []
     for function, name in names.items():

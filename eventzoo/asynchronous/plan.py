@@ -262,10 +262,11 @@ class RowLoop:
 
 @dataclass(eq=False)
 class Plain:
-    """A step that does its own bookkeeping."""
+    """A step that does its own bookkeeping, if it has any to do: `when` says so, or it always has."""
 
     step: int
     call: Call
+    when: Call | None = None
 
 
 @dataclass(eq=False)
@@ -447,6 +448,7 @@ class Plan:
         domain: Domain,
         cost: Cost | None = None,
         graph: Neighbourhood | None = None,
+        when: tuple[Compiled, Sequence[Argument]] | None = None,
     ) -> None:
         """A layer that does its own bookkeeping.
 
@@ -456,9 +458,12 @@ class Plan:
             domain: The sites that a synchronous forward would compute.
             cost: What it costs.
             graph: What the edges belong to that it computes.
+            when: Compiled, with its arguments: whether there is anything to do. To hand over all that the function needs takes longer than
+                to find that there is not.
         """
         step = self._step(domain, graph, cost or Cost())
-        self.body.append(Plain(step, Call(function, [state.name for state in arguments])))
+        calls = [Call(called, [given.name for given in taken]) for called, taken in ((function, arguments), *([when] if when else []))]
+        self.body.append(Plain(step, *calls))
 
     def _step(self, domain: Domain, graph: Neighbourhood | None, cost: Cost, counter: int | None = None) -> int:
         number = len(self.steps)

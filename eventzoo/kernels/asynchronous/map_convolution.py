@@ -52,6 +52,12 @@ def make_shares(cells: int, taps: int, channels: int, known: bool) -> TapShares:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def has_changed(x: Integers, inputs: Integers, outputs: Integers) -> bool:
+    """Whether any share may be stale, by the `counts` of the input's rows and sites, and of the output's sites."""
+    return bool(x[0] + inputs[LEFT] + outputs[ARRIVED] > 0)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def multiply_changed(kernel: MapKernel, taps: Taps, shares: TapShares, x: Rows, inputs: Sites, outputs: Sites) -> int:
     """Bring the shares up to date that active sites read: those of cells that changed, and those that new sites are the first to read.
 

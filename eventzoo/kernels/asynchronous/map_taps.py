@@ -17,6 +17,7 @@ from eventzoo.kernels.asynchronous.sites import (
     Edges,
     Floats,
     Indices,
+    Integers,
     Rows,
     Sites,
     add,
@@ -221,11 +222,15 @@ def largest(
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def has_changed(x: Integers, output: Integers) -> bool:
+    """Whether any row of a layer's input has changed, by the `counts` of its rows; of its output's, none has so far."""
+    output[0] = 0
+    return bool(x[0] > 0)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def largest_of_all(x: Rows, one: Sites, output: Rows) -> int:
     """Bring the maximum over all cells of a dense map up to date; how many cells were compared."""
-    output.counts[0] = 0
-    if x.counts[0] == 0:
-        return 0
     rows, row = x.rows, output.row
     copy_row(row, rows[0])
     for cell in range(1, len(rows)):

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventzoo import representations
-from eventzoo.asynchronous import AsyncConverter, Cost, Domain, Features, Group, Neighbourhood, Plan, State, Unsupported
+from eventzoo.asynchronous import Argument, AsyncConverter, Cost, Domain, Features, Group, Neighbourhood, Plan, State, Unsupported
 from eventzoo.asynchronous.plan import Columns
 from eventzoo.errors import EventZooError
+from eventzoo.kernels.asynchronous import map_taps
 from eventzoo.kernels.asynchronous.streams import convolution, traces, voxels
 from eventzoo.kernels.asynchronous.streams import levels as stream_levels
 from eventzoo.kernels.event_streams import PLUS, POINT, STRIDED, Stencil, halved
@@ -111,8 +112,8 @@ class AsyncTraceConv(AsyncConverter):
         width, outputs = len(kernel.value.sums), edges.outputs
         state = plan.state(traces.make_traces(edges.inputs.size[0] * edges.inputs.size[1], width))
         features = plan.features(outputs.domain, layer.out_channels)
-        tracks = [edges.recording.track.array("at"), edges.inputs.track, outputs.track]
-        arguments = [kernel, state, edges.sight, *tracks, x.rows, outputs.domain.sites, features.rows]
+        tracks = (edges.recording.track.array("at"), edges.inputs.track, outputs.track)
+        arguments: list[Argument] = [kernel, state, edges.sight, *tracks, x.rows, outputs.domain.sites, features.rows]
         cost = Cost(edge=2 * width * layer.out_channels + 2 * width)
         plan.step(traces.convolve_traces, arguments, outputs.domain, cost, edges.neighbours)
         return features
@@ -139,10 +140,14 @@ class AsyncVoxelMean(AsyncConverter):
                 f"a window of {plan.window.microseconds:,} µs is shorter than the network's horizon of {layer.horizon:,} µs"
             )
         size = (*layer.size, layer.frames)
-        output = plan.features(plan.domain(math.prod(size)), x.channels, size)
-        bins = plan.state(voxels.make_bins(layer.frames, layer.horizon, layer.size, x.channels))
-        arguments = [bins, recording.track, level.track, x.rows, output.domain.sites, output.rows]
-        plan.step(voxels.pool_stream, arguments, level.domain, Cost(site=x.channels))
+        domain = plan.domain(math.prod(size))
+        plan.step(map_taps.begin_map, [domain.sites], domain)
+        output = plan.features(domain, x.channels, size)
+        bins, now = plan.state(voxels.make_bins(layer.frames, layer.horizon, layer.size, x.channels)), recording.track.array("at")
+        arguments: list[Argument] = [bins, now, level.track, x.rows, domain.sites, output.rows]
+        counts = [domain.sites.array("counts"), output.rows.array("counts")]
+        news = [bins.array("at"), bins.array("grid"), now, level.track.array("at"), *counts]
+        plan.step(voxels.pool_stream, arguments, level.domain, Cost(site=x.channels), when=(voxels.has_news, news))
         return output
 
 

@@ -64,7 +64,8 @@ class AsyncMapMaximum(AsyncConverter):
         if any(side != 1 for side in sides) or layer.return_indices:
             raise Unsupported("it makes a map, or indices, and not one maximum of all cells")
         output = plan.vector(x.channels)
-        plan.step(map_taps.largest_of_all, [x.rows, output.domain.sites, output.rows], x.domain, Cost(site=x.channels))
+        arguments, news = [x.rows, output.domain.sites, output.rows], [x.rows.array("counts"), output.rows.array("counts")]
+        plan.step(map_taps.largest_of_all, arguments, x.domain, Cost(site=x.channels), when=(map_taps.has_changed, news))
         return output
 
 
@@ -184,7 +185,9 @@ def _convolved(plan: Plan, layer: Any, x: Features, taps: Taps, size: tuple[int,
     product = Cost(edge=(2 * inputs - 1) * channels)
     if one_by_one:
         given: list[Argument] = [plan.weights(MapKernel(by_tap, bias)), neighbours.state, shares]
-        plan.step(map_convolution.multiply_changed, [*given, x.rows, x.domain.sites, domain.sites], domain, product, neighbours)
+        news = [x.rows.array("counts"), x.domain.sites.array("counts"), domain.sites.array("counts")]
+        when = (map_convolution.has_changed, news)
+        plan.step(map_convolution.multiply_changed, [*given, x.rows, x.domain.sites, domain.sites], domain, product, neighbours, when)
     else:
         given = [plan.weights(MapKernel(by_tap.transpose(1, 0, 2).reshape(1, inputs, -1), bias)), neighbours.state, shares]
         plan.step(map_convolution.multiply_all_taps, [*given, x.rows], domain, product, neighbours)

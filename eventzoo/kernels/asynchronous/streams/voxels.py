@@ -6,8 +6,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from eventzoo.kernels.asynchronous.sites import ARRIVED, Floats, Integers, Rows, Sites, begin_fixed, commit
-from eventzoo.kernels.asynchronous.streams.levels import LAST, ORIGIN, Track
+from eventzoo.kernels.asynchronous.sites import ARRIVED, Floats, Integers, Rows, Sites, commit
+from eventzoo.kernels.asynchronous.streams.levels import LAST, NEWEST, ORIGIN, Track
 
 
 class Bins(NamedTuple):
@@ -42,30 +42,45 @@ def make_bins(frames: int, horizon: int, size: tuple[int, int], channels: int) -
     return Bins(settled, total, members, stale, np.zeros(cells, np.bool_), at, np.array([frames, horizon, *size], np.int64))
 
 
-SETTLED, COUNTED, NEWEST = range(3)  # positions in Bins.at
+SETTLED, COUNTED, NEWEST_BIN = range(3)  # positions in Bins.at
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def pool_stream(bins: Bins, recording: Track, track: Track, x: Rows, voxels: Sites, output: Rows) -> int:
+def has_news(at: Integers, grid: Integers, recording: Integers, track: Integers, voxels: Integers, output: Integers) -> bool:
+    """Whether there is anything to do: the voxels are new, events are not settled, or a bin of time has begun.
+
+    Args:
+        at: Of the bins.
+        grid: Of the bins.
+        recording: `at` of the recording's track.
+        track: `at` of the level's.
+        voxels: `counts` of the voxels' sites, whose transaction has begun.
+        output: `counts` of their rows; no row has changed so far.
+    """
+    output[0] = 0
+    if voxels[ARRIVED] > 0 or track[LAST] > at[SETTLED]:
+        return True
+    return bool(recording[LAST] > 0 and (recording[NEWEST] - recording[ORIGIN]) * grid[0] // grid[1] > at[NEWEST_BIN])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def pool_stream(bins: Bins, recording: Integers, track: Track, x: Rows, voxels: Sites, output: Rows) -> int:
     """Bring the voxels up to date; how many events were added.
 
     Args:
         bins: The sums.
-        recording: Track of the recording.
+        recording: `at` of the recording's track.
         track: Track of the level.
         x: Features of the level.
-        voxels: The voxels, frame by frame, in each row by row.
+        voxels: The voxels, frame by frame, in each row by row; their transaction has begun.
         output: Their means.
     """
-    begin_fixed(voxels)
-    output.counts[0] = 0
-    newest_before, added = bins.at[NEWEST], 0
+    newest_before, added = bins.at[NEWEST_BIN], 0
     bins.stale[0] = 0
-    if recording.at[LAST] > 0:
-        now = recording.t[(recording.at[LAST] - 1) & (len(recording.t) - 1)]
-        _begin_bins(bins, now - recording.at[ORIGIN])
-        added = _add_events(bins, recording.at[ORIGIN], now, track, x.rows)
-    if voxels.counts[ARRIVED] > 0 or bins.at[NEWEST] > newest_before:
+    if recording[LAST] > 0:
+        _begin_bins(bins, recording[NEWEST] - recording[ORIGIN])
+        added = _add_events(bins, recording[ORIGIN], recording[NEWEST], track, x.rows)
+    if voxels.counts[ARRIVED] > 0 or bins.at[NEWEST_BIN] > newest_before:
         for place in range(len(bins.size)):
             _write(bins, place, voxels, output)
     else:
@@ -80,13 +95,13 @@ def pool_stream(bins: Bins, recording: Track, track: Track, x: Rows, voxels: Sit
 def _begin_bins(bins: Bins, since_origin: int) -> None:
     """Empty the places of bins that are too old now for those that have begun."""
     frames, horizon, width, height = bins.grid
-    newest, pixels, channels = max(since_origin * frames // horizon, bins.at[NEWEST]), width * height, bins.total.shape[1]
-    for number in range(max(bins.at[NEWEST], newest - frames) + 1, newest + 1):
+    newest, pixels, channels = max(since_origin * frames // horizon, bins.at[NEWEST_BIN]), width * height, bins.total.shape[1]
+    for number in range(max(bins.at[NEWEST_BIN], newest - frames) + 1, newest + 1):
         for place in range(number % frames * pixels, (number % frames + 1) * pixels):
             bins.size[place] = 0
             for c in range(channels):
                 bins.settled[place, c] = bins.total[place, c] = 0.0
-    bins.at[NEWEST] = newest
+    bins.at[NEWEST_BIN] = newest
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -125,7 +140,7 @@ def _place(bins: Bins, track: Track, slot: int, origin: int) -> int:
     """Where the sum is that an event is added to; -1 if its bin is too old."""
     frames, horizon, width, height = bins.grid
     number = (track.t[slot] - origin) * frames // horizon
-    if number <= bins.at[NEWEST] - frames:
+    if number <= bins.at[NEWEST_BIN] - frames:
         return -1
     x, y = track.pixel[slot] // height, track.pixel[slot] % height
     return int((number % frames * height + y) * width + x)
@@ -136,7 +151,7 @@ def _write(bins: Bins, place: int, voxels: Sites, output: Rows) -> None:
     """A voxel's row: the mean of what is in it."""
     frames, _, width, height = bins.grid
     pixels = width * height
-    frame = (place // pixels - bins.at[NEWEST] - 1) % frames
+    frame = (place // pixels - bins.at[NEWEST_BIN] - 1) % frames
     for c in range(len(output.row)):
         output.row[c] = bins.total[place, c] / max(bins.size[place], 1)
     commit(voxels, output, frame * pixels + place % pixels)
