@@ -57,6 +57,7 @@ def recipe(name):
 
 PUBLISHED = {  # parameters, statistics; classes, of which N-Caltech101's code has one without recordings
     "nmnist": (1_849_490, 2_752, 10),
+    "nmnist_paper": (1_849_490, 2_752, 10),
     "mnist_dvs": (1_890_466, 2_848, 10),
     "cifar10_dvs": (1_890_466, 2_848, 10),
     "ncaltech101": (7_432_414, 5_184, 102),
@@ -79,6 +80,7 @@ def test_the_published_number_of_parameters(name):
     ("name", "decay_time", "threshold", "reset_potential", "pooled", "batch_size"),
     [
         ("nmnist", 2_000, 1.5, -3, False, 32),
+        ("nmnist_paper", 2_000, 1.5, -3, False, 32),
         ("mnist_dvs", 10_000, 1.5, -2, False, 32),
         ("cifar10_dvs", 4_000, 1.6, -3, False, 16),
         ("ncaltech101", 1_000, 1.25, -2, True, 8),

@@ -38,6 +38,7 @@ PARAMETERS = {  # of the original networks; N-Caltech101's detectors have no cla
     "asynet_ncaltech101_detection": 14_928_141 + 35 * (1024 + 1) * (2 * (5 + 100) - (2 * 5 + 101)),  # each of a cell's boxes has classes
     "asynet_gen1": 14_944_288 + 48 * (1024 + 1) * (2 * (5 + 2) - (2 * 5 + 2)),  # of its own
     "ecn_nmnist": 1_849_490,
+    "ecn_nmnist_paper": 1_849_490,
     "ecn_mnist_dvs": 1_890_466,
     "ecn_cifar10_dvs": 1_890_466,
     "ecn_ncaltech101": 7_432_414 - (256 + 1),  # there is no 102nd class

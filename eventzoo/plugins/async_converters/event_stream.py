@@ -64,9 +64,9 @@ class AsyncEventStream(AsyncConverter):
         levels = _levels(plan, layer)
         recording, polarity = levels[0], plan.features(levels[0].domain, layer.channels)
         neurons = []
-        for number, level in enumerate(levels[1:]):
-            settings = (layer.decay_time << number, layer.threshold, layer.reset_potential)
-            neurons.append(plan.state(stream_levels.make_neurons(level.size, *settings)))
+        for number, level in enumerate(levels[1:], 1):
+            decay = layer.decay_times(number)[0]
+            neurons.append(plan.state(stream_levels.make_neurons(level.size, decay, layer.threshold, layer.reset_potential)))
         reopens = plan.weights(stream_levels.Reopens(np.array([layer.ties == "together"])))
         tracks, sites = [level.track for level in levels], [level.domain.sites for level in levels]
         ats, times = [track.array("at") for track in tracks], [track.array("t") for track in tracks]
@@ -78,9 +78,8 @@ class AsyncEventStream(AsyncConverter):
             lambda: _events(recording.track.value, polarity.rows.value.rows),
         )
         fields = []
-        for number, (below, level) in enumerate(itertools.pairwise(levels)):
-            decay = layer.decay_time << number
-            joined = [(below, STRIDED, decay), (level, PLUS, 2 * decay), (level, POINT, 8 * decay)]
+        for number, (below, level) in enumerate(itertools.pairwise(levels), 1):
+            joined = zip((below, level, level), (STRIDED, PLUS, POINT), layer.decay_times(number), strict=True)
             strided, inplace, pointwise = (_join(plan, layer, recording, *given, level) for given in joined)
             fields.append(SimpleNamespace(sites=level, strided=strided, inplace=inplace, pointwise=pointwise))
         return SimpleNamespace(polarity=polarity, levels=fields, duration=recording)
@@ -180,7 +179,7 @@ def _levels(plan: Plan, layer: "EventStream") -> list[Level]:
     levels = [_grown(plan.domain(plan.capacity, grows=True), track, size)]
     for number in range(1, layer.levels + 1):
         size, reserve = halved(size), 4**number
-        kept = 8 * layer.max_decays * (layer.decay_time << (number - 1)) + 1
+        kept = layer.max_decays * layer.decay_times(number)[2] + 1
         capacity = 1 << math.ceil(math.log2(max(_FEWEST_SLOTS, 4 * reserve, 9 * layer.capacity)))
         track = plan.state(stream_levels.make_track(size, kept, reserve, capacity))
         levels.append(_grown(plan.domain(capacity, grows=True, reserve=reserve, ever=partial(_ever, track)), track, size))
