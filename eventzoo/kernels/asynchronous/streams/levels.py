@@ -45,7 +45,7 @@ class Track(NamedTuple):
         newest: Number of the newest event of a pixel, -1 for none, int64 `[pixels]`.
         at: Numbers of the oldest event that is kept, of the oldest that still has its slot, and of the next event; times of the first event
             ever, of the newest, and at which the oldest has to be forgotten; slots that have to be free for an event of the
-            recording. int64 `[7]`.
+            recording; and, of the recording's, the time to which the clock is put, before which nothing is open. int64 `[8]`.
         settings: Height of the grid, microseconds that an event is kept. int64 `[2]`.
     """
 
@@ -101,7 +101,7 @@ class Reopens(NamedTuple):
     value: NDArray[np.bool_]
 
 
-FIRST, REACH, LAST, ORIGIN, NEWEST, EXPIRES, RESERVE = range(7)  # positions in Track.at
+FIRST, REACH, LAST, ORIGIN, NEWEST, EXPIRES, RESERVE, CLOCK = range(8)  # positions in Track.at
 HEIGHT, KEPT = range(2)  # positions in Track.settings
 ALL, TO_TRIGGER, TO_ITSELF = range(3)  # of Stencil.order
 PER_SITE = {"pixel": 0, "t": 0, "before": -1, "trigger": 0}
@@ -120,7 +120,7 @@ def make_track(size: tuple[int, int], kept: int, reserve: int, capacity: int) ->
         capacity: Slots, a power of two.
     """
     pixel, t, trigger = (np.zeros(capacity, np.int64) for _ in range(3))
-    at = np.array([0, 0, 0, 0, NEVER, ENDLESS, reserve], np.int64)
+    at = np.array([0, 0, 0, 0, NEVER, ENDLESS, reserve, NEVER], np.int64)
     newest, settings = np.full(size[0] * size[1], -1, np.int64), np.array([size[1], kept], np.int64)
     return Track(pixel, t, np.full(capacity, -1, np.int64), trigger, newest, at, settings)
 
@@ -180,12 +180,12 @@ def push_events(
         Index after the last event that was taken: there was no room for what the next may cause.
     """
     polarity.counts[0] = 0
-    begins = t[first] if first < last else NEVER
+    begins, clock = t[first] if first < last else NEVER, ats[0][CLOCK]
     for k in range(len(tracks)):
         counts[k][ARRIVED] = counts[k][LEFT] = counts[k][TOUCHED] = 0
         counts[k][TRANSACTION] += 1
-        if k > 0 and begins >= ats[k][EXPIRES]:
-            _forget(tracks[k], sites[k], begins)
+        if k > 0 and clock >= ats[k][EXPIRES]:
+            _forget(tracks[k], sites[k], clock)  # not by `begins`, by which what is open could be forgotten before it is settled
         ats[k][REACH] = ats[k][FIRST]
         if k > 0 and reopens.value[0] and begins == ats[k][NEWEST]:
             _touch_newest(tracks[k], sites[k])
@@ -209,6 +209,7 @@ def push_events(
             begun = next_begun
         i += 1
     until = t[i - 1] if i > first else now
+    ats[0][CLOCK] = max(clock, until)
     if until >= ats[0][EXPIRES]:
         _forget(tracks[0], sites[0], until)
     return i
@@ -237,7 +238,8 @@ def _charge(below: Track, number: int, neurons: Neurons, track: Track, sites: Si
     for column in range(x_first, x_end):
         for row in range(y_first, y_end):
             pixel = column * height + row
-            potential = charged(neurons.potential[pixel], now - neurons.since[pixel], decay, charge)
+            elapsed = max(now - neurons.since[pixel], 0)  # a recording may begin before the time 0
+            potential = charged(neurons.potential[pixel], elapsed, decay, charge)
             if potential > threshold:
                 potential = reset
                 _put(track, sites, pixel, now, number)

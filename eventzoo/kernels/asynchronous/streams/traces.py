@@ -14,7 +14,7 @@ from eventzoo.kernels.asynchronous.exponential import exponential
 from eventzoo.kernels.asynchronous.products import add_product
 from eventzoo.kernels.asynchronous.sites import ARRIVED, TOUCHED, Floats, Integers, Rows, Sites, commit, copy_row
 from eventzoo.kernels.asynchronous.streams.convolution import StreamKernel
-from eventzoo.kernels.asynchronous.streams.levels import ALL, LAST, NEVER, NEWEST, TO_TRIGGER, Sight, Track
+from eventzoo.kernels.asynchronous.streams.levels import ALL, CLOCK, LAST, NEVER, TO_TRIGGER, Sight, Track
 
 
 class Traces(NamedTuple):
@@ -49,7 +49,7 @@ def make_traces(pixels: int, width: int) -> Traces:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def convolve_traces(
-    kernel: StreamKernel, traces: Traces, sight: Sight, newest: Integers, inputs: Track, outputs: Track, x: Rows, sites: Sites, y: Rows
+    kernel: StreamKernel, traces: Traces, sight: Sight, recording: Integers, inputs: Track, outputs: Track, x: Rows, sites: Sites, y: Rows
 ) -> int:
     """Bring the traces up to date, and the rows of the events that came, each with the traces as they were when it did.
 
@@ -57,7 +57,7 @@ def convolve_traces(
         kernel: Weights; rates are `[1, K]`.
         traces: Those of the level looked at.
         sight: What an event sees of it.
-        newest: Track.at of the recording.
+        recording: Track.at of the recording.
         inputs: The level looked at.
         outputs: The events' own level.
         x: Features of the former.
@@ -72,7 +72,7 @@ def convolve_traces(
         traces.current_at[traces.open[1 + k]] = NEVER
     traces.open[0] = 0
     traces.at[ADDED] = traces.at[SETTLED]
-    now, order, read = newest[NEWEST], sight.order[0], 0
+    now, order, read = recording[CLOCK], sight.order[0], 0
     touched = sites.counts[TOUCHED]
     for k in range(touched + sites.counts[ARRIVED]):
         slot = sites.touched[k] if k < touched else sites.arrived[k - touched]

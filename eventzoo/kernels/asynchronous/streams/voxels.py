@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eventzoo.kernels.asynchronous.sites import ARRIVED, Floats, Integers, Rows, Sites, commit
-from eventzoo.kernels.asynchronous.streams.levels import LAST, NEWEST, ORIGIN, Track
+from eventzoo.kernels.asynchronous.streams.levels import CLOCK, LAST, NEWEST, ORIGIN, Track
 
 
 class Bins(NamedTuple):
@@ -79,7 +79,7 @@ def pool_stream(bins: Bins, recording: Integers, track: Track, x: Rows, voxels: 
     bins.stale[0] = 0
     if recording[LAST] > 0:
         _begin_bins(bins, recording[NEWEST] - recording[ORIGIN])
-        added = _add_events(bins, recording[ORIGIN], recording[NEWEST], track, x.rows)
+        added = _add_events(bins, recording[ORIGIN], recording[CLOCK], track, x.rows)
     if voxels.counts[ARRIVED] > 0 or bins.at[NEWEST_BIN] > newest_before:
         for place in range(len(bins.size)):
             _write(bins, place, voxels, output)
