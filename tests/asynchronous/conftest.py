@@ -1,3 +1,4 @@
+import math
 from functools import cache
 
 import numpy as np
@@ -65,14 +66,14 @@ _known = cache(converters)
 
 
 class CarriedOut:
-    """Layers one after the other in a plan by themselves, over a dense map of `channels` and `size` (width, height), which a test writes
-    to. The plan is carried out in Python, not compiled as one.
+    """Layers one after the other in a plan by themselves, over a dense map of `channels` and `size` (width, height), or volume (width,
+    height, frames), which a test writes to. The plan is carried out in Python, not compiled as one.
     """
 
     def __init__(self, layers, channels, size):
         self.layers = [layer.eval() for layer in layers]
         self.plan = Plan(Window(), (8, 8), 1024)
-        self.x = self.output = self.plan.features(self.plan.domain(size[0] * size[1]), channels, size)
+        self.x = self.output = self.plan.features(self.plan.domain(math.prod(size)), channels, size)
         for layer in self.layers:
             self.output = converter_of(layer, _known()).convert(self.plan, layer, self.output)
             self.output.shared = False
@@ -89,7 +90,8 @@ class CarriedOut:
             values = {state.name: state.value for state in self.plan.states}
             values |= {f"{name}.{of}": array for name, value in values.items() for of, array in value._asdict().items()}
             if isinstance(part, Plain):
-                part.call.function(*(values[name] for name in part.call.arguments))
+                if part.when is None or _called(part.when, values):
+                    _called(part.call, values)
             else:
                 _carry_out(part, values)
         output = self.output.rows.value
@@ -110,6 +112,10 @@ class CarriedOut:
         return x
 
 
+def _called(call, values):
+    return call.function(*(values[name] for name in call.arguments))
+
+
 def _carry_out(loop, values):
     domain, output = loop.output.domain.sites.value, loop.output.rows.value
     sites.open_worklist(domain, output)
@@ -121,8 +127,10 @@ def _carry_out(loop, values):
         loop.graph.add_readers(loop.graph.state.value, domain, changed.changed, changed.counts[0])
     for slot in domain.work[: domain.counts[sites.WORK]].tolist():
         count = 0 if loop.graph is None else loop.graph.incoming(loop.graph.state.value, loop.graph.edges.value, domain, slot)
+        given = {"slot": slot, "count": count, **values}
+        given |= {f"{x.rows.name}.rows[slot]": x.rows.value.rows[slot] for x in loop.inputs}
         for call in loop.calls:
-            call.function(*({"slot": slot, "count": count, **values}[name] for name in call.arguments))
+            _called(call, given)
         sites.commit(domain, output, slot)
 
 
