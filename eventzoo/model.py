@@ -42,6 +42,9 @@ class EventModel(nn.Module):
         classes: Names of the classes.
         sensor_size: `(width, height)` in pixels of the recordings that it was trained on.
         transforms: Transforms of a recording before it is represented; they must not depend on chance.
+
+    Raises:
+        EventZooError: The backbone does not take what the representation yields.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class EventModel(nn.Module):
         transforms: Sequence[EventTransform] = (),
     ) -> None:
         super().__init__()
+        backbone.check_representation(representation)
         self.representation, self.transforms = representation, list(transforms)
         self.backbone, self.head = backbone, head
         self.classes, self.sensor_size = tuple(classes), (int(sensor_size[0]), int(sensor_size[1]))

@@ -167,7 +167,10 @@ def _check_refusals(model: EventModel, events: Events, window: Window) -> None:
     stream = model.asynchronous(window)
     stream.push(events)
     saved = stream.state_dict()
-    other_window = Window(events=1 + (window.events or 0), history=window.history)
+    if window.microseconds is None:
+        other_window = Window(events=1 + (window.events or 0), history=window.history)
+    else:
+        other_window = Window(microseconds=1 + window.microseconds, history=window.history)
     _assert_refused(model.asynchronous(other_window), saved, f"{window}: its state is taken by a model for {other_window}")
     other = copy.deepcopy(model)
     with torch.no_grad():

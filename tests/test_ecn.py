@@ -225,10 +225,16 @@ def test_what_weight_decay_leaves_alone():
 
 
 @pytest.mark.parametrize("levels", [2, 4])
-def test_a_representation_with_other_levels_is_named(recorded, levels):
-    representation = streams(levels=levels)
-    with pytest.raises(EventZooError, match=f"ECN has 3 levels, and its EventStream {levels}: set `levels`"):
-        small()(representation.collate([representation(recorded(300))]))
+def test_a_representation_with_other_levels_is_named(levels):
+    network = small()
+    with pytest.raises(EventZooError, match=f"levels of ECN is 3, of its EventStream {levels}: set both"):
+        EventModel(streams(levels=levels), network, ClassificationHead().connect(network, 2), ["a", "b"], (13, 10))
+
+
+def test_a_model_is_not_made_of_parts_of_other_kinds():
+    network = small()
+    with pytest.raises(EventZooError, match="ECN takes a representation of kind 'stream', but Histogram yields 'image'"):
+        EventModel(eventzoo.representations.Histogram(), network, ClassificationHead().connect(network, 2), ["a", "b"], (13, 10))
 
 
 @pytest.mark.parametrize(("of_network", "of_streams"), [("window", "trace"), ("trace", "window")])

@@ -164,8 +164,7 @@ def capture(model: "EventModel", plan: Plan) -> Captured:
             if node.op != "output":
                 fallbacks.append(Fallback(plan.layer, str(reason)))
         if isinstance(values[node], Features):
-            same = any(values[node] is values[given] for given in node.all_input_nodes)  # as dropout returns what it is given
-            values[node].shared = len(node.users) > 1 or (same and values[node].shared)
+            values[node].shared = len(node.users) > 1 or any(_are_rows_of(values[node], values[given]) for given in node.all_input_nodes)
     last = next(node for node in graph.graph.nodes if node.op == "output")
     output = values[last]
     return Captured(plan, output if isinstance(output, Features) else None, graph, values, tuple(fallbacks))
@@ -208,6 +207,11 @@ def _of_events(value: Any, plan: Plan) -> bool:
     """Whether something of a plan is of single events, and not of what they are pooled into."""
     domain = getattr(getattr(value, "graph", value), "domain", None)
     return isinstance(value, SimpleNamespace) or (domain is not None and domain is plan.source.domain)
+
+
+def _are_rows_of(value: Features, given: Any) -> bool:
+    """Whether an operation returned rows that it was given, as dropout does, and that others read, too."""
+    return isinstance(given, Features) and given.rows is value.rows and given.shared
 
 
 def _is_forgotten(value: Any) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from eventzoo.errors import EventZooError
 from eventzoo.specs import Part
 
 Kind = Literal["graph", "image", "tokens", "stream"]
@@ -32,6 +33,18 @@ class Backbone(Part, nn.Module, ABC):
         Shapes:
             output: `[B, out_channels, height, width]`, or `[B, out_channels]` where `out_size` is None.
         """
+
+    def check_representation(self, representation: Any) -> None:
+        """Refuse, before anything runs, a representation whose batches it does not take.
+
+        Raises:
+            EventZooError: It does not.
+        """
+        if representation.kind != self.accepts:
+            raise EventZooError(
+                f"{type(self).__name__} takes a representation of kind {self.accepts!r}, but {type(representation).__name__} yields "
+                f"{representation.kind!r}"
+            )
 
     def no_weight_decay(self) -> set[str]:
         """Names of the parameters that weight decay must not pull to zero, as `named_parameters` has them; by default none.

@@ -85,14 +85,11 @@ class Task(LightningModule, ABC):
             return
         self.classes = tuple(data.dataset.classes)
         backbone, name = self.backbone, type(self.backbone).__name__
-        kind, dataset = data.representation.kind, data.dataset
+        dataset = data.dataset
         if dataset.task != self.head.task:
             needs = {"classification": "labels", "detection": "boxes"}[self.head.task]
             raise EventZooError(f"{type(self).__name__} needs a dataset of {needs}; {type(dataset).__name__} is set to {dataset.task}")
-        if kind != backbone.accepts:
-            raise EventZooError(
-                f"{name} takes a representation of kind {backbone.accepts!r}, but {type(data.representation).__name__} yields {kind!r}"
-            )
+        backbone.check_representation(data.representation)
         for transforms in (data.train_transforms, data.eval_transforms):
             size = sensor_size_after(transforms, dataset.sensor_size)
             if backbone.sensor_size is not None and tuple(backbone.sensor_size) != size:

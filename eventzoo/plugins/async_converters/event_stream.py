@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from eventzoo.plugins.representations.event_stream import EventStream
 
 _FEWEST_SLOTS = 256
+_MOST_EDGES = 1 << 16
 
 
 @dataclass(eq=False)
@@ -35,6 +36,13 @@ class Level:
     domain: Domain
     track: State
     size: tuple[int, int]
+
+
+@dataclass(eq=False)
+class Polarities:
+    """The polarities of the recording, of which a binary convolution reads the features."""
+
+    features: Features
 
 
 @dataclass(eq=False)
@@ -61,6 +69,8 @@ class AsyncEventStream(AsyncConverter):
                 "what comes through the levels of a stream depends on all events before it, so that none can be taken back; a window of "
                 "microseconds with history, of final features, is possible"
             )
+        if 9 * layer.capacity > _MOST_EDGES:
+            raise Unsupported(f"an event would look at up to {9 * layer.capacity:,} others, and at most {_MOST_EDGES:,} are provided for")
         levels = _levels(plan, layer)
         recording, polarity = levels[0], plan.features(levels[0].domain, layer.channels)
         neurons = []
@@ -82,7 +92,7 @@ class AsyncEventStream(AsyncConverter):
             joined = zip((below, level, level), (STRIDED, PLUS, POINT), layer.decay_times(number), strict=True)
             strided, inplace, pointwise = (_join(plan, layer, recording, *given, level) for given in joined)
             fields.append(SimpleNamespace(sites=level, strided=strided, inplace=inplace, pointwise=pointwise))
-        return SimpleNamespace(polarity=polarity, levels=fields, duration=recording)
+        return SimpleNamespace(polarity=Polarities(polarity), levels=fields, duration=recording)
 
 
 class AsyncEventConv(AsyncConverter):
@@ -154,6 +164,7 @@ def _given(memory: Memory, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple
     """The features and the edges that a convolution is called with."""
     given = dict(zip(("x", "edges"), args, strict=False)) | kwargs
     x, edges = given["x"], given["edges"]
+    x = x.features if isinstance(x, Polarities) else x
     if not isinstance(edges, Joined) or not isinstance(x, Features) or x.domain is not edges.inputs.domain:
         raise Unsupported("its edges do not begin at the events whose features it is given")
     if edges.memory != memory:
@@ -176,9 +187,9 @@ def _levels(plan: Plan, layer: "EventStream") -> list[Level]:
             f"a window of {window:,} µs is not longer than the {layer.max_decays * layer.decay_time:,} µs that an event looks back"
         )
     track = plan.state(stream_levels.make_track(size, window or stream_levels.LONGEST, 0, plan.capacity))
-    levels = [_grown(plan.domain(plan.capacity, grows=True), track, size)]
+    levels, reserve = [_grown(plan.domain(plan.capacity, grows=True), track, size)], 1
     for number in range(1, layer.levels + 1):
-        size, reserve = halved(size), 4**number
+        size, reserve = halved(size), _most_caused(reserve, layer.threshold - layer.reset_potential)
         kept = layer.max_decays * layer.decay_times(number)[2] + 1
         capacity = 1 << math.ceil(math.log2(max(_FEWEST_SLOTS, 4 * reserve, 9 * layer.capacity)))
         track = plan.state(stream_levels.make_track(size, kept, reserve, capacity))
@@ -190,6 +201,14 @@ def _grown(domain: Domain, track: State, size: tuple[int, int]) -> Level:
     """A level whose track grows with its sites."""
     track.domain, track.per_site = domain, stream_levels.PER_SITE
     return Level(domain, track, size)
+
+
+def _most_caused(events: int, charge: float) -> int:
+    """The most events of the next level that so many of one microsecond can cause, all of them by events of one pixel of the recording.
+
+    They charge at most four neurons, by one each altogether. Each neuron may be about to fire, and has to be given `charge` to fire again.
+    """
+    return min(4 * events, 5 + math.ceil(events / charge))  # five: potentials are rounded
 
 
 def _ever(track: State) -> int:

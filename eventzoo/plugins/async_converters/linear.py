@@ -45,17 +45,17 @@ class AsyncFlatten(AsyncConverter):
 
     handles: ClassVar = (nn.Flatten, torch.flatten, torch.Tensor.flatten)
 
-    def convert(self, plan: Plan, layer: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  # nothing to plan
+    def convert(self, plan: Plan, layer: Any, *args: Any, **kwargs: Any) -> Any:  # nothing to plan
         """The map as one row."""
         x, *dims = args or (kwargs["input"],)
         if isinstance(layer, nn.Flatten):
             dims = [layer.start_dim, layer.end_dim]
         first, last = [*dims, *[kwargs.get("start_dim", 0), kwargs.get("end_dim", -1)][len(dims) :]]
-        if isinstance(x, Features) and x.size is None and (first, last) == (1, -1):
-            return x
-        if not isinstance(x, Features) or first != 1 or last not in (-1, 3):
+        if not isinstance(x, Features) or first != 1 or last not in (-1, len(x.size or ()) + 1):
             raise Unsupported("it flattens something other than a map's channels, rows and columns")
-        return Flattened(x)
+        if x.size is None:
+            return x
+        return Features(x.rows, x.domain, shared=x.shared) if x.domain is plan.whole else Flattened(x)
 
 
 class AsyncLinear(AsyncConverter):

@@ -58,15 +58,17 @@ class AsyncMapMaximum(AsyncConverter):
     handles: ClassVar = (nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
 
     def convert(self, plan: Plan, layer: Any, *args: Any, **kwargs: Any) -> Features:
-        """The maxima, as a vector."""
+        """The maxima, as a map of one cell."""
         x = _map(args[0] if args else kwargs["input"])
+        if len(_size(x)) != (2 if isinstance(layer, nn.AdaptiveMaxPool2d) else 3):
+            raise Unsupported("it pools maps as volumes, or the other way round")
         sides = layer.output_size if isinstance(layer.output_size, tuple) else (layer.output_size,)
         if any(side != 1 for side in sides) or layer.return_indices:
             raise Unsupported("it makes a map, or indices, and not one maximum of all cells")
         output = plan.vector(x.channels)
         arguments, news = [x.rows, output.domain.sites, output.rows], [x.rows.array("counts"), output.rows.array("counts")]
         plan.step(map_taps.largest_of_all, arguments, x.domain, Cost(site=x.channels), when=(map_taps.has_changed, news))
-        return output
+        return Features(output.rows, output.domain, (1,) * len(_size(x)))
 
 
 class AsyncMaxPool2d(AsyncConverter):

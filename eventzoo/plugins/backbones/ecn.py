@@ -73,7 +73,8 @@ class ECN(Backbone):
             )
         if memory not in get_args(Memory):
             raise EventZooError(f"ECN: memory is 'window' or 'trace', not {memory!r}")
-        self.sensor_size, self.out_channels, self.out_size, self.first_pooled = sensor_size, hidden[-1], None, first_pooled
+        self.sensor_size, self.out_channels, self.out_size = sensor_size, hidden[-1], None
+        self.first_pooled, self.memory = first_pooled, memory
         conv: Any = partial(EventConv, positive=positive) if memory == "window" else TraceConv
         self.levels = nn.ModuleList()
         self.voxels = nn.ModuleList()
@@ -93,16 +94,15 @@ class ECN(Backbone):
         for before, after in zip((2 * channels, *hidden), hidden, strict=False):
             self.tail.extend([nn.Linear(before, after), nn.ReLU(), _norm(after), nn.Dropout(dropout)])
 
-    def forward(self, batch: StreamBatch) -> Tensor:
-        """Features of a batch of streams.
+    def check_representation(self, representation: Any) -> None:
+        """Refuse streams of another number of levels, or with edges for the other memory."""
+        super().check_representation(representation)
+        for name, own, given in (("levels", len(self.levels), representation.levels), ("memory", self.memory, representation.memory)):
+            if own != given:
+                raise EventZooError(f"{name} of ECN is {own!r}, of its {type(representation).__name__} {given!r}: set both to the same")
 
-        Raises:
-            EventZooError: The streams have another number of levels.
-        """
-        if isinstance(batch, StreamBatch) and len(batch.levels) != len(self.levels):
-            raise EventZooError(
-                f"ECN has {len(self.levels)} levels, and its EventStream {len(batch.levels)}: set `levels` of both to the same"
-            )
+    def forward(self, batch: StreamBatch) -> Tensor:
+        """Features of a batch of streams."""
         x, volume = batch.polarity, None
         for number, layers in enumerate(self.levels):
             level = batch.levels[number]

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from eventzoo.asynchronous import Unsupported
+import eventzoo
+from eventzoo.asynchronous import Plan, Unsupported, Window
 from eventzoo.asynchronous.converter import converter_of, converters
 from eventzoo.kernels.asynchronous import sites
 from eventzoo.nn.event_stream import HalvingConv3d
@@ -139,3 +140,20 @@ def test_volumes_of_different_origin_are_added(carried_out, size, later_first, d
 def test_what_is_not_converted(carried_out, layer, size, reason):
     with pytest.raises(Unsupported, match=reason):
         carried_out([layer], 2, size)
+
+
+def test_a_maximum_of_all_cells_keeps_its_dimensions_until_it_is_flattened():
+    plan = Plan(Window(), (4, 4), 64)
+    volume = plan.features(plan.domain(8), 3, (2, 2, 2))
+    top = eventzoo.async_converters.AsyncMapMaximum().convert(plan, nn.AdaptiveMaxPool3d(1), volume)
+    assert top.size == (1, 1, 1)
+    flatten = eventzoo.async_converters.AsyncFlatten()
+    for dims in ((1, -1), (1, 4)):
+        vector = flatten.convert(plan, nn.Flatten(*dims), top)
+        assert vector.size is None
+        assert vector.rows is top.rows
+        assert vector.shared == top.shared
+    for layer, given in ((nn.Flatten(1, 3), volume), (nn.AdaptiveMaxPool2d(1), volume), (nn.AdaptiveMaxPool3d(2), volume)):
+        converter = flatten if isinstance(layer, nn.Flatten) else eventzoo.async_converters.AsyncMapMaximum()
+        with pytest.raises(Unsupported):
+            converter.convert(plan, layer, given)
