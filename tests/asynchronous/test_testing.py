@@ -90,7 +90,7 @@ def test_a_state_that_is_taken_by_anybody(aegnn, rough, monkeypatch):
 
     monkeypatch.setattr(AsyncModel, "load_state_dict", lenient)
     said = found(aegnn(), rough(50), [Window(microseconds=500)])
-    assert said == "the last 500 µs: its state is taken by a model for the last 1 events"
+    assert said == "the last 500 µs: its state is taken by a model for the last 501 µs"
 
 
 def test_events_that_left_and_are_still_there(aegnn, rough, monkeypatch):

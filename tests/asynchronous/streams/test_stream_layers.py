@@ -153,7 +153,7 @@ def test_a_maximum_of_all_cells_keeps_its_dimensions_until_it_is_flattened():
         assert vector.size is None
         assert vector.rows is top.rows
         assert vector.shared == top.shared
-    for layer, given in ((nn.Flatten(1, 3), volume), (nn.AdaptiveMaxPool2d(1), volume), (nn.AdaptiveMaxPool3d(2), volume)):
+    for layer, x in ((nn.Flatten(1, 3), volume), (nn.AdaptiveMaxPool2d(1), volume), (nn.AdaptiveMaxPool3d(2), volume)):
         converter = flatten if isinstance(layer, nn.Flatten) else eventzoo.async_converters.AsyncMapMaximum()
         with pytest.raises(Unsupported):
-            converter.convert(plan, layer, given)
+            converter.convert(plan, layer, x)
