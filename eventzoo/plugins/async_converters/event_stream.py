@@ -124,7 +124,8 @@ class AsyncTraceConv(AsyncConverter):
         tracks = (edges.recording.track.array("at"), edges.inputs.track, outputs.track)
         arguments: list[Argument] = [kernel, state, edges.sight, *tracks, x.rows, outputs.domain.sites, features.rows]
         cost = Cost(edge=2 * width * layer.out_channels + 2 * width)
-        plan.step(traces.convolve_traces, arguments, outputs.domain, cost, edges.neighbours)
+        news = [state.array("at"), edges.inputs.track.array("at"), outputs.domain.sites.array("counts"), features.rows.array("counts")]
+        plan.step(traces.convolve_traces, arguments, outputs.domain, cost, edges.neighbours, when=(traces.has_news, news))
         return features
 
 

@@ -48,6 +48,20 @@ def make_traces(pixels: int, width: int) -> Traces:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def has_news(at: Integers, inputs: Integers, sites: Integers, y: Integers) -> bool:
+    """Whether there is anything to do: events came, are to be computed again, or are not settled.
+
+    Args:
+        at: Of the traces.
+        inputs: `at` of the track of the level looked at.
+        sites: `counts` of the events' own sites.
+        y: `counts` of their rows; no row has changed so far.
+    """
+    y[0] = 0
+    return bool(sites[ARRIVED] + sites[TOUCHED] > 0 or inputs[LAST] > at[SETTLED])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def convolve_traces(
     kernel: StreamKernel, traces: Traces, sight: Sight, recording: Integers, inputs: Track, outputs: Track, x: Rows, sites: Sites, y: Rows
 ) -> int:
@@ -67,7 +81,6 @@ def convolve_traces(
     Returns:
         How many traces were read.
     """
-    y.counts[0] = 0
     for k in range(traces.open[0]):
         traces.current_at[traces.open[1 + k]] = NEVER
     traces.open[0] = 0
