@@ -12,6 +12,7 @@ from eventzoo.asynchronous.plan import RowLoop
 from eventzoo.kernels.asynchronous.sites import ARRIVED, TOUCHED
 from eventzoo.kernels.asynchronous.streams import levels as stream_levels
 from eventzoo.kernels.asynchronous.streams.levels import FIRST, KEPT, LAST, kept_events
+from eventzoo.kernels.event_streams import Stream, halved, spatial_lif
 from eventzoo.plugins.async_converters import event_stream
 
 KINDS = ("strided", "inplace", "pointwise")
@@ -141,3 +142,15 @@ def test_five_levels(recorded, tracks_of, slots, ties):
         check_tracks(tracks_of(plan), layer(events[:done]), int(events.t[0]))
     assert all(track.at[LAST] > 50 for track in tracks_of(plan))
     assert tracks_of(plan)[1].at[FIRST] > 0
+
+
+@settings(max_examples=60)
+@given(st.floats(0.02, 2), st.sampled_from([0.011, 0.1, 0.5, 1.0, 4.5]), st.sampled_from([1, 50, 5000]), st.integers(0, 99))
+def test_an_event_causes_no_more_than_is_provided_for(threshold, charge, microseconds, seed):
+    rng, size = np.random.default_rng(seed), (9, 12)
+    stream = Stream(np.sort(rng.integers(0, microseconds, 300)), *(rng.integers(0, side, 300).astype(np.int16) for side in size))
+    origin, most = np.arange(300), 1
+    for level in range(4):
+        stream, trigger = spatial_lif(stream, size, 200 << level, threshold, threshold - charge)
+        size, origin, most = halved(size), origin[trigger], event_stream._most_caused(most, charge)
+        assert np.bincount(origin).max(initial=0) <= most
