@@ -2,10 +2,10 @@
 
 from eventzoo.asynchronous.async_model import AsyncModel, make_asynchronous
 from eventzoo.asynchronous.converter import AsyncConverter, Unsupported
-from eventzoo.asynchronous.plan import (
+from eventzoo.asynchronous.plan import Cost, Plan
+from eventzoo.asynchronous.state import (
     Argument,
     Array,
-    Cost,
     Domain,
     EdgeIndex,
     EdgeOffsets,
@@ -13,7 +13,6 @@ from eventzoo.asynchronous.plan import (
     Graph,
     Group,
     Neighbourhood,
-    Plan,
     Positions,
     SampleIndex,
     State,

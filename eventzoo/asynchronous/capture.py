@@ -13,7 +13,8 @@ from torch import fx, nn
 
 from eventzoo.asynchronous.converter import AsyncConverter, Unsupported, converter_of, converters
 from eventzoo.asynchronous.materialise import PLANNED
-from eventzoo.asynchronous.plan import Features, Plan
+from eventzoo.asynchronous.plan import Plan
+from eventzoo.asynchronous.state import Features
 from eventzoo.errors import EventZooError
 
 if TYPE_CHECKING:

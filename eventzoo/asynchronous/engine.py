@@ -13,7 +13,8 @@ from torch import fx
 from eventzoo.asynchronous.capture import Captured, Dense, arguments
 from eventzoo.asynchronous.driver import compile_plan, table
 from eventzoo.asynchronous.materialise import PLANNED, materialise, slots
-from eventzoo.asynchronous.plan import Domain, Features, State, Step
+from eventzoo.asynchronous.plan import Step
+from eventzoo.asynchronous.state import Domain, Features, State
 from eventzoo.asynchronous.window import Window
 from eventzoo.data.dataset import Sample
 from eventzoo.data.transforms import apply

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from eventzoo.asynchronous.plan import Domain, EdgeIndex, EdgeOffsets, Features, Graph, Positions, SampleIndex
+from eventzoo.asynchronous.state import Domain, EdgeIndex, EdgeOffsets, Features, Graph, Positions, SampleIndex
 from eventzoo.nn.sparse import SparseMap
 
 PLANNED = (Features, EdgeIndex, EdgeOffsets, Positions, SampleIndex)

@@ -9,7 +9,7 @@ from eventzoo.asynchronous import AsyncConverter, Features, Plan, State, Unsuppo
 from eventzoo.kernels.asynchronous import map_taps, pixel_rows, pixel_stream
 
 if TYPE_CHECKING:
-    from eventzoo.asynchronous.plan import Compiled
+    from eventzoo.asynchronous.state import Compiled
     from eventzoo.plugins.representations.event_frame import EventFrame
     from eventzoo.plugins.representations.event_queue import EventQueue
     from eventzoo.plugins.representations.histogram import Histogram
