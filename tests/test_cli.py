@@ -164,7 +164,7 @@ def test_killed_and_resumed_equals_undisturbed(command_line, in_folder, store, s
     ("args", "message"),
     [
         (["fit", *SMALL, "--data.dataset", "MovingShaps"], "data.dataset: no dataset named 'MovingShaps'. Did you mean MovingShapes?"),
-        (["fit", *SMALL, "--model.backbone", "AEGN"], "backbone: no backbone named 'AEGN'. Did you mean AEGNN?"),
+        (["fit", *SMALL, "--model.backbone", "AEGN"], "backbone: no backbone named 'AEGN'. Did you mean AEGNN"),
         (["fit", *SMALL, "--model", "Detektion"], "model: there is no task named 'Detektion'. Did you mean Detection?"),
         (["fit", *DETECTION, "--model.head", "YOLOXHed"], "head: there is no head named 'YOLOXHed'. Did you mean YOLOXHead or YOLOHead?"),
         (["fit", *DETECTION, "--model.head.nms_iou", "3"], "error: YOLOXHead: score_threshold and nms_iou are 0 to 1"),
