@@ -16,14 +16,13 @@ from jsonargparse.typing import PositiveInt
 
 from eventzoo import registry
 from eventzoo.commands import tables
-from eventzoo.commands.streaming.inputs import Recorded
+from eventzoo.commands.streaming.inputs import Recorded, add_reading_arguments
 from eventzoo.data.dataset import Sample
 from eventzoo.data.representation import Representation
 from eventzoo.data.transforms import EventTransform, apply
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.io import read
-from eventzoo.io.encodings import ENCODINGS
 from eventzoo.nn.event_stream import StreamBatch
 from eventzoo.plots.streams import Kind, Neighbourhood, animate_streams, draw_neighbourhoods, draw_streams, neighbourhood_of, streams_of
 from eventzoo.specs import build
@@ -91,16 +90,7 @@ def _parser(stream: type[Any]) -> ArgumentParser:
         epilog="example: eventzoo streams recording.bin --config ecn_nmnist --output streams.gif --neighbourhoods neighbourhoods.png",
     )
     parser.add_argument("input", metavar="FILE", help="in any format; `eventzoo inspect FILE` describes it")
-    parser.add_argument("--encoding", choices=list(ENCODINGS), help="where neither the file's suffix nor its beginning tell the format")
-    parser.add_argument(
-        "--sensor-size",
-        type=int,
-        nargs=2,
-        metavar=("WIDTH", "HEIGHT"),
-        help="of the recording, pixels; default: what its header says, else that of the model or the recipe",
-    )
-    parser.add_argument("--start", type=int, metavar="US", help="only events at or after this time of the recording, microseconds")
-    parser.add_argument("--stop", type=int, metavar="US", help="only events before this time of the recording, microseconds")
+    add_reading_arguments(parser)
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument("--config", metavar="RECIPE", help="whose EventStream it is, with the recipe's eval_transforms before it")
     whose.add_argument("--model", help="whose EventStream it is: local-dir:FOLDER for a saved model, or a card's name")
@@ -197,7 +187,7 @@ def _events(given: Namespace, source: Source) -> Events:
         if len(events) == 0:
             raise Recorded(given.input, given.encoding, events.sensor_size, events.sensor_size, given.start, given.stop).empty()
         return events
-    events = Recorded.of(given, source).whole()  # type: ignore[arg-type]  # it asks for the sensor's size alone
+    events = Recorded.of(given, source.sensor_size).whole()
     left = apply(source.transforms, Sample(events, -1, "streams"), np.random.default_rng(0)).events
     if len(left) == 0:
         raise EventZooError(f"{', '.join(type(transform).__name__ for transform in source.transforms)} leaves no event of {given.input}")

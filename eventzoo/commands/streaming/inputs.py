@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,16 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="what eventzoo.load takes: local-dir:FOLDER for a saved model, or a card's name")
     recording = parser.add_argument_group("recording")
     recording.add_argument("--input", required=True, type=Path, metavar="FILE", help="in any format; `eventzoo inspect FILE` describes it")
-    recording.add_argument("--encoding", choices=list(ENCODINGS), help="where neither the file's suffix nor its beginning tell the format")
-    recording.add_argument(
-        "--sensor-size",
-        type=int,
-        nargs=2,
-        metavar=("WIDTH", "HEIGHT"),
-        help="of the recording, pixels; default: what its header says, else the model's",
-    )
-    recording.add_argument("--start", type=int, metavar="US", help="only events at or after this time of the recording, microseconds")
-    recording.add_argument("--stop", type=int, metavar="US", help="only events before this time of the recording, microseconds")
+    add_reading_arguments(recording)
     window = parser.add_argument_group(
         "window", "the events that the model's answer is about; default: those of the model's own window, or all so far if it has none"
     )
@@ -49,8 +40,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--history",
         action="store_true",
         help="features are final: an event that leaves the window leaves no trace in what is pooled, but its neighbours keep what they saw "
-        "of it. A full window then costs no more than a growing one; for causal graphs",
+        "of it. A full window then costs no more than a growing one; for causal graphs and event streams",
     )
+
+
+def add_reading_arguments(parser: Any) -> None:
+    """How a recording is read, and how much of it."""
+    parser.add_argument("--encoding", choices=list(ENCODINGS), help="where neither the file's suffix nor its beginning tell the format")
+    parser.add_argument(
+        "--sensor-size",
+        type=int,
+        nargs=2,
+        metavar=("WIDTH", "HEIGHT"),
+        help="of the recording, pixels; default: what its header says, else what the model is made for",
+    )
+    parser.add_argument("--start", type=int, metavar="US", help="only events at or after this time of the recording, microseconds")
+    parser.add_argument("--stop", type=int, metavar="US", help="only events before this time of the recording, microseconds")
 
 
 def positive(text: str) -> int:
@@ -104,8 +109,8 @@ class Recorded:
     stop: int | None
 
     @classmethod
-    def of(cls, given: argparse.Namespace, model: "EventModel") -> "Recorded":
-        """The recording that the arguments describe.
+    def of(cls, given: Any, sensor_size: tuple[int, int]) -> "Recorded":
+        """The recording that the arguments describe, for a model of this sensor's size.
 
         Raises:
             EventZooError: There is none, or it is of a larger sensor than the model's.
@@ -114,8 +119,8 @@ class Recorded:
         if size is None:
             with opened(given.input, given.encoding) as recording:
                 size = recording.sensor_size
-        recorded = cls(given.input, given.encoding, size or _ANY_SIZE, model.sensor_size, given.start, given.stop)
-        if size is not None and (size[0] > model.sensor_size[0] or size[1] > model.sensor_size[1]):
+        recorded = cls(given.input, given.encoding, size or _ANY_SIZE, sensor_size, given.start, given.stop)
+        if size is not None and (size[0] > sensor_size[0] or size[1] > sensor_size[1]):
             raise recorded.too_large(f"is of a {size[0]}×{size[1]} sensor")
         return recorded
 
@@ -184,7 +189,7 @@ def prepared(given: argparse.Namespace) -> "tuple[Events, EventModel, Window]":
     from eventzoo.model import EventModel
 
     model = load(given.model)
-    events = Recorded.of(given, model).whole()
+    events = Recorded.of(given, model.sensor_size).whole()
     transforms, window = with_own_window(model.transforms, window_of(given))
     if transforms and all(transform.streams for transform in transforms):
         count = len(events)

@@ -32,7 +32,7 @@ def run(args: list[str]) -> None:
         raise EventZooError(f"{given.output} exists; give --overwrite to replace it")
     tables.check_outputs(given.output, None)
     model = load(given.model)
-    recorded = inputs.Recorded.of(given, model)
+    recorded = inputs.Recorded.of(given, model.sensor_size)
     with nullcontext() if given.output is None else closing(_Output(given.output)) as output:
         stream = inputs.compiled(model, inputs.window_of(given))
         tally = Tally(stream, speed=given.real_time)
