@@ -13,7 +13,7 @@ import eventzoo
 from eventzoo.asynchronous import Window
 from eventzoo.nn.backbone import Backbone
 from eventzoo.nn.pool import VoxelMaxPool
-from eventzoo.plugins.async_converters.global_pool import LIMBS, _add_row, _value
+from eventzoo.plugins.async_converters.graphs.global_pool import LIMBS, _add_row, _value
 from eventzoo.testing import check_async_converter
 
 SIZE = (24, 20)

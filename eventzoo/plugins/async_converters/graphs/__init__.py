@@ -1,0 +1,1 @@
+"""Async converters of event graphs: their convolutions and pools."""
