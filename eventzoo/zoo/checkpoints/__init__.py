@@ -1,0 +1,1 @@
+"""Weights that were published elsewhere, as models of ours."""
