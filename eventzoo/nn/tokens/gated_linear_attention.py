@@ -1,5 +1,6 @@
 """Gated linear attention: a recurrence over tokens whose state has a constant size."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -9,6 +10,9 @@ from torch.nn.functional import logsigmoid, rms_norm, silu
 from eventzoo.errors import EventZooError
 from eventzoo.kernels.gated_recurrence import gated_recurrence, gated_recurrence_backward
 from eventzoo.nn.tokens.batch import padded, reversal
+
+HAS_FLA = find_spec("fla") is not None
+"""Whether flash-linear-attention is installed, whose kernels run on CUDA devices."""
 
 _CHUNK = 16
 _TEMPERATURE = 16.0  # by which the gates' logarithms are divided
@@ -47,7 +51,7 @@ class GatedLinearAttention(nn.Module):
         super().__init__()
         if inner % heads:
             raise EventZooError(f"{heads} heads cannot share {inner} features equally")
-        self.heads, self.bidirectional = heads, bidirectional
+        self.heads, self.bidirectional, self.eps = heads, bidirectional, _EPS
         self.query, self.key, self.value = (nn.Linear(dim, inner, bias=False) for _ in range(3))
         self.gate = nn.Linear(dim, inner, bias=False)
         self.decay = nn.Sequential(nn.Linear(dim, 16, bias=False), nn.Linear(16, inner))
@@ -67,13 +71,14 @@ class GatedLinearAttention(nn.Module):
 
     def normalised(self, x: Tensor) -> Tensor:
         """`[N, heads, V]`, each head by its root mean square."""
-        return rms_norm(x.float(), x.shape[-1:], self.norm_weight, _EPS)
+        return rms_norm(x.float(), x.shape[-1:], self.norm_weight, self.eps)
 
 
 def gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, start: Tensor) -> Tensor:
     """What gated linear attention puts out, before its normalisation; in float32 at least, whatever it is given.
 
-    On the CPU it is the recurrence itself, compiled; on other devices, and in float64, chunks of tokens at a time.
+    On the CPU it is the recurrence itself, compiled. On CUDA devices it is flash-linear-attention's kernel, where that package is installed
+    and heads have 16 features at least. Else, and in float64, it is chunks of tokens at a time, in plain torch.
 
     Args:
         q: Queries `[N, heads, K]`, scaled.
@@ -89,6 +94,11 @@ def gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, start
     q, k, v, decay = (tensor if double else tensor.float() for tensor in (q, k, v, decay))
     if q.device.type == "cpu" and not double:
         return _Recurrence.apply(q, k, v, decay.exp(), start)  # type: ignore[no-any-return,no-untyped-call]
+    if HAS_FLA and q.is_cuda and not double and min(q.shape[-1], v.shape[-1]) >= 16 and len(q):
+        from fla.ops.gla import chunk_gla  # type: ignore[import-not-found]
+
+        begin = start.unique_consecutive()  # type: ignore[no-untyped-call]
+        return chunk_gla(*(tensor[None] for tensor in (q, k, v, decay)), scale=1.0, cu_seqlens=begin)[0][0]  # type: ignore[no-any-return]
     (q, mask), (k, _), (v, _), (decay, _) = (padded(tensor, start) for tensor in (q, k, v, decay))
     return chunked_gated_linear_attention(*(tensor.transpose(1, 2) for tensor in (q, k, v, decay))).transpose(1, 2)[mask]
 

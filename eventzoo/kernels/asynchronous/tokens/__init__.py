@@ -1,0 +1,1 @@
+"""Networks of tokens, event by event."""

@@ -1,0 +1,225 @@
+"""Tokens, their embeddings and gated linear attention, event by event."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from eventzoo import representations
+from eventzoo.asynchronous import AsyncConverter, Cost, Domain, Features, Plan, State, Unsupported
+from eventzoo.asynchronous.engine import CHUNK
+from eventzoo.errors import EventZooError
+from eventzoo.kernels.asynchronous.sites import Floats
+from eventzoo.kernels.asynchronous.tokens import attention, stream
+from eventzoo.nn.tokens.batch import HalveTokens, TokenMean
+from eventzoo.nn.tokens.gated_linear_attention import GatedLinearAttention
+from eventzoo.nn.tokens.spatial import SpatialEmbedding
+from eventzoo.nn.tokens.temporal import GapConv
+
+if TYPE_CHECKING:
+    from eventzoo.plugins.representations.event_tokens import EventTokens
+
+
+@dataclass(eq=False)
+class Tokens:
+    """Tokens of the stream, as a batch's `start`: all of them are of one recording.
+
+    Attributes:
+        domain: Those of the transaction at hand.
+        state: State of type `stream.Tokens`.
+        stream: State of type `stream.TokenStream`.
+        events: The events in the window.
+    """
+
+    domain: Domain
+    state: State
+    stream: State
+    events: Domain
+
+
+class Table(NamedTuple):
+    """The embeddings of all places, float32 `[places, C]`."""
+
+    rows: Floats
+
+
+class AsyncEventTokens(AsyncConverter):
+    """Each event is a token, which goes through all layers when it comes, and is forgotten."""
+
+    handles: ClassVar = (representations.EventTokens,)
+
+    def convert(self, plan: Plan, layer: "EventTokens", *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002  # a representation has none
+        """The batch that the backbone is given."""
+        window = (plan.window.events, plan.window.microseconds)
+        if window != (None, None) and not plan.window.history:
+            raise Unsupported(
+                "what a token sees depends on all tokens before it, so that none can be taken back; a window with history, of final "
+                "features, is possible"
+            )
+        events = plan.domain(plan.capacity, grows=True)
+        track = plan.state(stream.make_stream(plan.sensor_size, window, plan.capacity), events, stream.PER_SITE)
+        tokens, state = _tokens(plan, track)
+        arguments = [track, events.sites, state, tokens.sites]
+        plan.begin(events, stream.push_events, arguments, lambda: stream.window_events(track.value))
+        return SimpleNamespace(start=Tokens(tokens, state, track, events))
+
+
+class AsyncSpatialEmbedding(AsyncConverter):
+    """Embeddings of places: all of them are computed beforehand."""
+
+    handles: ClassVar = (SpatialEmbedding,)
+
+    @torch.inference_mode()
+    def convert(self, plan: Plan, layer: SpatialEmbedding, *args: Any, **kwargs: Any) -> Features:
+        """The embedded tokens."""
+        tokens = _of_batch(args, kwargs)
+        if tuple(layer.sensor_size) != tuple(plan.sensor_size):
+            raise EventZooError(f"{plan.layer} is made for a sensor of {layer.sensor_size}, the stream's has {plan.sensor_size}")
+        table = plan.weights(Table(layer.table().float().cpu().numpy()))
+        embedded = plan.features(tokens.domain, layer.dim)
+        arguments = [table.array("rows"), tokens.state.array("place"), tokens.domain.sites, embedded.rows]
+        plan.step(stream.embed, arguments, tokens.domain)
+        return embedded
+
+
+class AsyncGapConv(AsyncConverter):
+    """Convolutions over the gaps before a token, if they are causal."""
+
+    handles: ClassVar = (GapConv,)
+
+    def convert(self, plan: Plan, layer: GapConv, *args: Any, **kwargs: Any) -> Features:
+        """The embedded tokens."""
+        tokens = _of_batch(args, kwargs)
+        if not layer.causal or layer.time_scale is None:
+            raise Unsupported("it sees later tokens, or measures time by the recording's end; a causal one with a time_scale does not")
+        widths = [1, *(conv.weight.shape[0] for conv in layer.convs)]
+        taps = np.concatenate([_array(conv.weight).reshape(-1, 3) for conv in layer.convs])
+        norms = np.concatenate([np.stack([_array(norm.weight), _array(norm.bias)], 1) for norm in layer.norms])
+        scale = np.array([layer.time_scale, layer.norms[0].eps, layer.gaps == "log"], np.float64)
+        weights = plan.weights(attention.GapWeights(taps, norms, scale, np.array(widths), np.zeros(layer.dim, np.float32)))
+        gaps = plan.state(attention.Gaps(np.zeros((sum(widths[:-1]), 2), np.float32), np.zeros(2, np.int64)))
+        embedded = plan.features(tokens.domain, layer.dim)
+        arguments = [weights, gaps, tokens.state.array("t"), tokens.domain.sites, embedded.rows]
+        plan.step(attention.embed_gaps, arguments, tokens.domain, Cost(site=6 * sum(widths[1:])))
+        return embedded
+
+
+class AsyncGatedLinearAttention(AsyncConverter):
+    """Gated linear attention in one direction, by its recurrence."""
+
+    handles: ClassVar = (GatedLinearAttention,)
+
+    def convert(self, plan: Plan, layer: GatedLinearAttention, *args: Any, **kwargs: Any) -> Features:
+        """What tokens see."""
+        x, tokens = _given(args, kwargs)
+        if layer.bidirectional:
+            raise Unsupported("tokens see what comes after them; a causal network's do not")
+        project = np.concatenate([_array(part.weight) for part in (layer.query, layer.key, layer.value, layer.gate, layer.decay[0])]).T
+        inner, dim, width = layer.query.out_features, x.channels, project.shape[1]
+        keys = inner // layer.heads
+        room = [np.zeros((tokens.domain.capacity, size), np.float32) for size in (width, inner, inner, dim)]
+        weights = attention.Attention(
+            project,
+            _array(layer.decay[1].weight).T,
+            _array(layer.decay[1].bias),
+            _array(layer.norm_weight),
+            _array(layer.output.weight).T,
+            np.array([keys**-0.5, layer.eps], np.float32),
+            *room,
+        )
+        memory = plan.state(attention.Memory(np.zeros((layer.heads, keys, keys), np.float32)))
+        seen = plan.features(tokens.domain, dim)
+        products = project.size + layer.decay[1].weight.numel() + layer.output.weight.numel()
+        arguments = [plan.weights(weights), memory.array("state"), x.rows.array("rows"), tokens.domain.sites, seen.rows]
+        plan.step(attention.attend, arguments, tokens.domain, Cost(site=2 * products + 5 * inner * keys))
+        return seen
+
+
+class AsyncNorm(AsyncConverter):
+    """Normalisations of single rows."""
+
+    handles: ClassVar = (nn.LayerNorm, nn.RMSNorm)
+
+    def convert(self, plan: Plan, layer: nn.LayerNorm | nn.RMSNorm, *args: Any, **kwargs: Any) -> Features:
+        """The normalised rows."""
+        x = args[0] if args else kwargs["input"]
+        if not isinstance(x, Features) or x.size is not None or tuple(layer.normalized_shape) != (x.channels,):
+            raise Unsupported("it normalises something other than the features of each site")
+        centred, bias = isinstance(layer, nn.LayerNorm), getattr(layer, "bias", None)
+        eps = torch.finfo(torch.float32).eps if layer.eps is None else layer.eps
+        weight = np.ones(x.channels, np.float32) if layer.weight is None else _array(layer.weight)
+        shift = np.zeros(x.channels, np.float32) if bias is None else _array(bias)
+        norm = plan.weights(attention.Norm(weight, shift, np.array([eps, centred], np.float32)))
+        return plan.refine(attention.normalise_row, [norm], x, cost=Cost(site=7 * x.channels))
+
+
+class AsyncHalveTokens(AsyncConverter):
+    """Means of two tokens each, when the second has come."""
+
+    handles: ClassVar = (HalveTokens,)
+
+    def convert(self, plan: Plan, layer: HalveTokens, *args: Any, **kwargs: Any) -> tuple[Features, Tokens]:
+        """The means."""
+        x, tokens = _given(args, kwargs)
+        if not layer.causal:
+            raise Unsupported("the last token of an odd number may change; a causal network leaves it out")
+        domain, state = _tokens(plan, tokens.stream)
+        halved = plan.features(domain, x.channels)
+        pending = plan.state(stream.Pending(np.zeros(x.channels, np.float32), np.zeros(1, np.int64)))
+        arguments = [pending, tokens.state, tokens.domain.sites, x.rows, state, domain.sites, halved.rows]
+        plan.step(stream.halve, arguments, domain, Cost(site=2 * x.channels))
+        return halved, Tokens(domain, state, tokens.stream, tokens.events)
+
+
+class AsyncTokenMean(AsyncConverter):
+    """The mean of all tokens, or of those whose last event is in the window."""
+
+    handles: ClassVar = (TokenMean,)
+
+    def convert(self, plan: Plan, layer: TokenMean, *args: Any, **kwargs: Any) -> Features:  # noqa: ARG002  # it has no settings
+        """The vector."""
+        x, tokens = _given(args, kwargs)
+        pooled, cost = plan.vector(x.channels), Cost(site=x.channels)
+        mean = plan.state(stream.Mean(np.zeros(x.channels, np.float64), np.zeros(2, np.int64)))
+        counts, rows = tokens.domain.sites.array("counts"), x.rows.array("rows")
+        if (plan.window.events, plan.window.microseconds) == (None, None):
+            plan.step(stream.add_to_mean, [mean, counts, rows, pooled.domain.sites, pooled.rows], tokens.domain, cost)
+            return pooled
+        capacity = tokens.events.capacity
+        empty = stream.Kept(np.zeros((capacity, x.channels), np.float32), np.zeros(capacity, np.bool_))
+        kept = plan.state(empty, tokens.events, stream.KEPT_PER_SITE)
+        arguments = [mean, kept, tokens.stream.array("at"), tokens.state, counts, rows, pooled.domain.sites, pooled.rows]
+        plan.step(stream.move_mean, arguments, tokens.domain, cost)
+        return pooled
+
+
+def _tokens(plan: Plan, track: State) -> tuple[Domain, State]:
+    """Sites of the tokens of a transaction, and what is known of them."""
+    state = plan.state(stream.make_tokens(CHUNK))
+    return plan.domain(CHUNK, ever=lambda: int(track.value.at[stream.LAST])), state
+
+
+def _of_batch(args: Sequence[Any], kwargs: dict[str, Any]) -> Tokens:
+    """The tokens of the batch that an embedding is called with."""
+    tokens = getattr((args or (kwargs.get("batch"),))[0], "start", None)
+    if not isinstance(tokens, Tokens):
+        raise Unsupported("it is given something other than the batch")
+    return tokens
+
+
+def _given(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Features, Tokens]:
+    """The features and the tokens that a layer is called with."""
+    given = dict(zip(("x", "start"), args, strict=False)) | kwargs
+    x, tokens = given["x"], given["start"]
+    if not isinstance(x, Features) or not isinstance(tokens, Tokens) or x.domain is not tokens.domain:
+        raise Unsupported("its features are not those of the tokens that it is given")
+    return x, tokens
+
+
+def _array(tensor: torch.Tensor) -> Floats:
+    """A tensor's values in single precision."""
+    return tensor.detach().float().cpu().numpy()
