@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from eventzoo.errors import EventZooError
 from eventzoo.specs import Part
 
-Kind = Literal["graph", "image", "tokens", "stream"]
+Kind = Literal["frames", "graph", "image", "stream", "tokens"]
 
 
 class Backbone(Part, nn.Module, ABC):
