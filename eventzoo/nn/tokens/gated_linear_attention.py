@@ -71,7 +71,7 @@ class GatedLinearAttention(nn.Module):
 
     def normalised(self, x: Tensor) -> Tensor:
         """`[N, heads, V]`, each head by its root mean square."""
-        return rms_norm(x.float(), x.shape[-1:], self.norm_weight, self.eps)
+        return rms_norm(x, x.shape[-1:], self.norm_weight, self.eps)
 
 
 def gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, start: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class TemporalEmbedding(nn.Module, ABC):
         output: float32 `[N, dim]`.
     """
 
-    def __init__(self, dim: int, time_scale: int | None) -> None:
+    def __init__(self, dim: int, time_scale: int | None = None) -> None:
         super().__init__()
         if time_scale is not None and time_scale < 1:
             raise EventZooError(f"time_scale is in whole microseconds, at least 1, or null, not {time_scale}")
@@ -44,6 +44,58 @@ class TemporalEmbedding(nn.Module, ABC):
         sample = sample_of(batch.start)
         last = batch.t[batch.start[sample + 1] - 1]  # of recordings that have tokens
         return (microseconds.double() / last.clamp(min=1)).float()
+
+
+class ScaledTime(TemporalEmbedding):
+    """The time since the recording's first event, the same for all features; nothing is learnt.
+
+    Source: `add` of Event2Vec's first version (Fang et al., 2025, arXiv:2504.15371).
+    """
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """Embed."""
+        return self.scaled(batch.t, batch)[:, None].expand(-1, self.dim)
+
+
+class Time2Vec(TemporalEmbedding):
+    """One linear function of the time since the recording's first event, and sines of others.
+
+    Source: Kazemi et al., "Time2Vec: Learning a Vector Representation of Time", 2019, arXiv:1907.05321.
+    """
+
+    def __init__(self, dim: int, time_scale: int | None = None) -> None:
+        super().__init__(dim, time_scale)
+        self.linear = nn.Linear(1, dim)
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """Embed."""
+        phase = self.linear(self.scaled(batch.t, batch)[:, None])
+        return torch.cat([phase[:, :1], phase[:, 1:].sin()], 1)
+
+
+class SinusoidalTime(TemporalEmbedding):
+    """Sines and cosines of the time t since the recording's first event, times a scale s that is learnt and begins as 1000.
+
+    Feature 2j is sin(s t / 10000^(2j / dim)), feature 2j + 1 the cosine of the same.
+
+    Source: Vaswani et al., "Attention Is All You Need", NeurIPS 2017, of times in place of positions, as Event2Vec's third version has it.
+
+    Args:
+        dim: Features of a token, even.
+        time_scale: As in `TemporalEmbedding`.
+    """
+
+    def __init__(self, dim: int, time_scale: int | None = None) -> None:
+        super().__init__(dim, time_scale)
+        if dim % 2:
+            raise EventZooError(f"sines and cosines of time need an even dim, not {dim}")
+        self.scale = nn.Parameter(torch.tensor(1000.0))
+        self.register_buffer("frequencies", 10000 ** -(torch.arange(0, dim, 2) / dim), persistent=False)
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """Embed."""
+        phase = self.scaled(batch.t, batch)[:, None] * self.scale * self.get_buffer("frequencies")
+        return torch.stack([phase.sin(), phase.cos()], 2).flatten(1)
 
 
 class GapConv(TemporalEmbedding):
