@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import eventzoo
 from eventzoo.data.transforms import EvenSubsample
@@ -16,13 +16,27 @@ from eventzoo.errors import EventZooError
 from eventzoo.model import EventModel
 from eventzoo.tasks.heads import ClassificationHead
 
-Generation = Literal["v2"]
+Generation = Literal["v1", "v2", "v3"]
 
 _ANSWERS = {24: "ASLDVS", 11: "DVSGesture"}
 """The dataset, by the number of answers."""
 
-_EVENTS: dict[tuple[str, Generation], int] = {("ASLDVS", "v2"): 512, ("DVSGesture", "v2"): 8192}
-"""Events of a recording that a network was trained with."""
+_EVENTS = {"ASLDVS": {"v1": 255, "v2": 512, "v3": 1024}, "DVSGesture": {"v2": 8192, "v3": 4096}}
+"""Events of a recording that the networks were trained with."""
+
+_LONGEST = {"ASLDVS": 521_217, "DVSGesture": 18_456_845}
+"""Microseconds of the longest recording, which are the unit of the first version's times."""
+
+_NAMES_V1 = {
+    "backbone.spatial.rows.table.": "embed.embed.embed_y.",
+    "backbone.spatial.columns.table.": "embed.embed.embed_x.",
+    "backbone.spatial.rows.weights": "embed.c_y",
+    "backbone.spatial.columns.weights": "embed.c_x",
+    "backbone.stages.0.class_token": "class_token",
+    "backbone.stages.0.": "encoder.",
+    "head.linear.": "head.",
+}
+"""Parts of our weights' names, and what stands there in upstream's."""
 
 _NAMES = {
     "backbone.": "",
@@ -35,14 +49,17 @@ _NAMES = {
     ".query.": ".q_proj.",
     ".key.": ".k_proj.",
     ".value.": ".v_proj.",
+    ".output.": ".o_proj.",
     ".gate.": ".g_proj.",
     ".decay.": ".gk_proj.",
     ".norm_weight": ".g_norm_swish_gate.weight",
-    ".output.": ".o_proj.",
+    ".forget.": ".f_proj.",
+    ".query_norm": ".q_norm.weight",
+    ".key_norm": ".k_norm.weight",
     ".widen.": ".ffn.linear1.",
     ".narrow.": ".ffn.linear2.",
 }
-"""Parts of our weights' names, and what stands there in upstream's."""
+"""The same in the second and third version."""
 
 
 class Imported(NamedTuple):
@@ -64,43 +81,62 @@ def import_event2vec(
     classes: Sequence[str] | None = None,
     sensor_size: tuple[int, int] | None = None,
     count: int | None = None,
+    heads: int = 16,
+    dilation: int = 1,
+    time_scale: int | None = None,
 ) -> Imported:
-    """A model of upstream's weights, whose generation and sizes are told by their names and shapes.
+    """A model of upstream's weights, whose version and sizes are told by their names and shapes.
 
     Networks for DVS128 Gesture answer in the order of the classes' numbers as text (0, 1, 10, 2, …); here, the answers are in the order of
     our `DVSGesture`. Those for ASL-DVS saw the recordings upright, as our `ASLDVS` yields them. What upstream computes otherwise, on
-    purpose, is said in the layers.
+    purpose, is said in the layers. Of the first version, the embedding that was its default is known, neighbours in tables of rows and of
+    columns, and times that are added as they are.
 
     Args:
         source: Upstream's `state_dict`, or the file of a checkpoint, from which nothing is executed.
         classes: Names of the answers in the order of the network's. Default: those of ASL-DVS for 24, of DVS128 Gesture for 11.
         sensor_size: `(width, height)` in pixels of the recordings that it was trained on. Default: those datasets'.
         count: Events that a recording is reduced to, evenly; upstream draws them at random. Default: what it was trained with.
+        heads: Heads of a layer, of the first version.
+        dilation: Cells from one neighbour to the next, of the first version.
+        time_scale: Microseconds that count as 1, of the first version. Default: the longest recording of those datasets.
 
     Raises:
         EventZooError: The file cannot be read, or the weights are none of Event2Vec's, are incomplete or too many, or do not say what a
             missing argument would.
     """
     state = _without_prefix(_read(source) if isinstance(source, str | Path) else source)
-    generation = _generation(state)
-    settings = _settings(state)
-    answers = len(_weight(state, "heads.weight"))
-    dataset = None if classes is not None else _ANSWERS.get(answers)
+    generation, notes = _generation(state), []
+    pretraining = [name for name in state if name == "mask_token" or re.match(r"heads\.\d", name)]
+    answers = None if pretraining else len(_weight(state, "head.weight" if generation == "v1" else "heads.weight"))
+    dataset = None if classes is not None or answers is None else _ANSWERS.get(answers)
     if dataset is not None:
         known = getattr(eventzoo.datasets, dataset)
         classes, sensor_size = known.classes, sensor_size or known.sensor_size
-        count = count or _EVENTS[dataset, generation]
-    if classes is None or sensor_size is None or count is None:
-        raise EventZooError(
-            f"these weights give {answers} answers, which tells no dataset: say the classes, sensor_size and count"
-        )
-    if len(classes) != answers:
+        count, time_scale = count or _EVENTS[dataset].get(generation), time_scale or _LONGEST[dataset]
+    if classes is None or sensor_size is None or count is None or (generation == "v1" and time_scale is None):
+        needed = "classes, sensor_size and count" + (", and time_scale" if generation == "v1" else "")
+        raise EventZooError(f"these weights do not tell which dataset they are for: say the {needed}")
+    if answers is not None and len(classes) != answers:
         raise EventZooError(f"these weights give {answers} answers, not the {len(classes)} of classes")
+
+    if generation == "v1":
+        settings = _settings_v1(state) | {"heads": heads, "dilation": dilation, "time_scale": time_scale}
+        notes.append("the tables' first rows, which stood for padding, were left out")
+    else:
+        settings = _settings(state, generation)
     backbone = eventzoo.backbones.Event2Vec(sensor_size, **settings)
     head = ClassificationHead().connect(backbone, len(classes))
     model = EventModel(eventzoo.representations.EventTokens(), backbone, head, classes, sensor_size, [EvenSubsample(count)])
-    model.load_state_dict(_renamed(state, model.state_dict()))
-    notes = []
+    if pretraining:
+        nn.init.zeros_(head.linear.weight)
+        nn.init.zeros_(head.linear.bias)
+        state = {name: tensor for name, tensor in state.items() if name not in pretraining}
+        state |= {f"heads.{name}": tensor for name, tensor in head.linear.named_parameters()}
+        notes.append(
+            f"the pre-training's own parts were left out: {', '.join(pretraining)}; all answers are zero until the head is trained"
+        )
+    model.load_state_dict(_renamed(state, model.state_dict(), generation))
     if dataset == "DVSGesture":
         _reorder(head)
         notes.append("the answers were put from the order of the classes' numbers as text into that of DVSGesture's classes")
@@ -129,52 +165,81 @@ def _without_prefix(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _generation(state: Mapping[str, Tensor]) -> Generation:
-    if any(".gk_proj." in name for name in state):
-        return "v2"
-    raise EventZooError("these are no weights of Event2Vec: none has the name of a layer of attention of its")
+    signs: dict[Generation, str] = {"v1": "encoder.", "v2": ".gk_proj.", "v3": ".f_proj."}
+    for generation, sign in signs.items():
+        if any(sign in name for name in state):
+            return generation
+    raise EventZooError(f"these are no weights of Event2Vec: no name has one of {', '.join(signs.values())} in it")
 
 
-def _settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The backbone's arguments."""
-    found = {(int(match[1]), int(match[2])) for name in state if (match := re.match(r"backbone_net\.(\d+)\.layers\.(\d+)\.", name))}
-    layers = Counter(stage for stage, _ in found)
-    first = "backbone_net.0.layers.0"
-    inner = len(_weight(state, f"{first}.attention.attention.q_proj.weight"))
+def _settings_v1(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The backbone's arguments that a first version's weights tell."""
+    numbers = [int(match[1]) for name in state if (match := re.match(r"encoder\.layers\.(\d+)\.", name))]
+    rows, columns = (_weight(state, f"embed.embed.embed_{axis}.weight") for axis in "yx")
     return {
+        "dim": rows.shape[1] + columns.shape[1],
+        "feedforward": len(_weight(state, "encoder.layers.0.linear1.weight")),
+        "layers": (1 + max(numbers),),
+        "attention": "softmax",
+        "spatial": "tables",
+        "grid": (len(columns) // 2, len(rows) // 2),
+        "neighbours": len(_weight(state, "embed.c_y")) // 2,
+        "cells": "rounded",
+        "temporal": "time",
+    }
+
+
+def _settings(state: Mapping[str, Tensor], generation: Generation) -> dict[str, Any]:
+    """The backbone's arguments of a second or third version."""
+    found = {(match[1], match[2]) for name in state if (match := re.match(r"backbone_net\.(\d+\.)?layers\.(\d+)\.", name))}
+    layers = Counter(stage for stage, _ in found)
+    stages = sorted(layers, key=lambda stage: int((stage or "0").rstrip(".")))
+    first = f"backbone_net.{(stages or [None])[0] or ''}layers.0"
+    settings: dict[str, Any] = {
         "dim": len(_weight(state, "embed_net.embed.6.weight")),
         "feedforward": len(_weight(state, f"{first}.ffn.linear1.weight")),
-        "heads": inner // len(_weight(state, f"{first}.attention.attention.g_norm_swish_gate.weight")),
-        "inner": inner,
-        "layers": tuple(layers[stage] for stage in sorted(layers)),
-        "halving": "before" if len(layers) > 1 else None,
+        "layers": tuple(layers[stage] for stage in stages),
     }
+    if generation == "v3":
+        heads = len(_weight(state, f"{first}.attention.attention.f_proj.weight"))
+        return settings | {"attention": "forgetting", "heads": heads, "halving": "after" if stages != [None] else None}
+    inner = len(_weight(state, f"{first}.attention.attention.q_proj.weight"))
+    heads = inner // len(_weight(state, f"{first}.attention.attention.g_norm_swish_gate.weight"))
+    return settings | {"inner": inner, "heads": heads, "halving": "before" if len(stages) > 1 else None}
 
 
 def _weight(state: Mapping[str, Tensor], name: str) -> Tensor:
     if name not in state:
-        raise EventZooError(f"the weights are incomplete: {name} is missing")
+        raise EventZooError(f"the weights are not those of an Event2Vec that is known; missing: {name}")
     return state[name]
 
 
-def _renamed(state: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _renamed(state: Mapping[str, Tensor], ours: Mapping[str, Tensor], generation: Generation) -> dict[str, Tensor]:
     """The weights under our names, all of them and nothing else."""
-    names = {name: _theirs(name) for name in ours}
+    one_stage = any(name.startswith("backbone_net.layers.") for name in state)
+    names = {name: _theirs(name, generation, one_stage) for name in ours}
     missing, unknown = sorted({*names.values()} - {*state}), sorted({*state} - {*names.values()})
     if missing or unknown:
         found = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
-        raise EventZooError(f"the weights are not those of one of Event2Vec's networks; {'; '.join(found)}")
+        raise EventZooError(f"the weights are not those of an Event2Vec that is known; {'; '.join(found)}")
+    taken = {}
     for name, theirs in names.items():
-        if state[theirs].shape != ours[name].shape:
-            found_shape, wanted = tuple(state[theirs].shape), tuple(ours[name].shape)
-            raise EventZooError(f"{theirs} is of the shape {found_shape}; with the others' shapes it would have to be {wanted}")
-    return {name: state[theirs] for name, theirs in names.items()}
+        tensor = state[theirs]
+        if name.endswith(".table.weight"):
+            tensor = tensor[1:]
+        elif name.endswith((".class_token", ".rows.weights", ".columns.weights")):
+            tensor = tensor.flatten()
+        if tensor.shape != ours[name].shape:
+            raise EventZooError(f"{theirs} is of the shape {tuple(state[theirs].shape)}, which does not go with the other weights' shapes")
+        taken[name] = tensor
+    return taken
 
 
-def _theirs(name: str) -> str:
+def _theirs(name: str, generation: Generation, one_stage: bool) -> str:
     """The name that upstream has for a weight of ours."""
-    for own, theirs in _NAMES.items():
+    for own, theirs in (_NAMES_V1 if generation == "v1" else _NAMES).items():
         name = name.replace(own, theirs)
-    return name
+    return name.replace("backbone_net.0.", "backbone_net.") if one_stage else name
 
 
 def _reorder(head: ClassificationHead) -> None:
