@@ -23,6 +23,7 @@ from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.model import EventModel
 from eventzoo.nn.pool import GridMaxPool, VoxelMaxPool
+from eventzoo.nn.tokens.batch import HalveTokens, TokenMean
 
 PUSHED = (1, 2, 7, 1000)
 """Events of a push, in the mix that `check_async_converter` draws."""
@@ -43,14 +44,14 @@ def check_async_converter(
     pushed, `reset` must forget all, and a saved state must go on as the one it was saved from, and be refused by another
     window or network; all of this bit by bit.
 
-    A window with `history` has another counterpart, for which the representation must be an `EventStream`, or a causal `EventGraph` whose
-    events are pooled by `VoxelMaxPool` or `GridMaxPool`: see `Window`.
+    A window with `history` has another counterpart, for which the representation must be an `EventStream`; `EventTokens`, pooled by one
+    `TokenMean`; or a causal `EventGraph` whose events are pooled by `VoxelMaxPool` or `GridMaxPool`: see `Window`.
 
     Args:
         model: A small model with the layer in question.
         events: A recording of its sensor; a few hundred events, near enough to be neighbours.
         windows: The windows; by default all events, and a fifth of the recording by count and by time, so that they turn over
-            several times, both also with `history` where the graph is causal. Of a stream, whose features are always final, all events.
+            several times, both also with `history` where the graph is causal, and of tokens only so. Of a stream and of frames, all events.
         tolerance: Largest difference between the heads' outputs, as a share of the largest of the synchronous model. In
             classification, where the margin of the most probable class is greater, that class must be the same, too.
         seed: Of the mix of pushes.
@@ -85,12 +86,16 @@ def synchronous_output(model: EventModel, events: Events, window: Window, now: i
     if window.history and model.representation.kind == "stream":
         return model.output(events)  # what is pooled leaves by itself, before it would leave the window
     inside = _inside(events, window, now)
+    if window.history and model.representation.kind == "tokens":
+        return _mean_of_tokens(model, events, inside)
     return _output_with_history(model, events, window, inside) if window.history else model.output(events[inside])
 
 
 def _default_windows(model: EventModel, events: Events) -> list[Window]:
-    if model.representation.kind == "stream":
+    if model.representation.kind in ("frames", "stream"):
         return [Window()]
+    if model.representation.kind == "tokens":
+        return [Window(), Window(events=len(events) // 5 + 1, history=True), Window(microseconds=events.duration // 5 + 1, history=True)]
     count, duration = len(events) // 5 + 1, events.duration // 5 + 1
     windows = [Window(), Window(events=count), Window(microseconds=duration)]
     if isinstance(model.representation, representations.EventGraph) and model.representation.causal:
@@ -216,6 +221,24 @@ def _output_with_history(model: EventModel, events: Events, window: Window, insi
     finally:
         for hook in hooks:
             hook.remove()
+    return output
+
+
+@torch.inference_mode()
+def _mean_of_tokens(model: EventModel, events: Events, inside: NDArray[np.bool_]) -> Output:
+    """The whole stream's tokens, of which those are averaged whose last event is in the window."""
+    share = 2 ** sum(isinstance(module, HalveTokens) for module in model.backbone.modules())  # events of a token
+    (mean,) = (module for module in model.backbone.modules() if isinstance(module, TokenMean))
+
+    def narrow(_: nn.Module, args: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        tokens = args[0][torch.from_numpy(inside[share - 1 :: share])]
+        return tokens, torch.tensor([0, len(tokens)])
+
+    hook = mean.register_forward_pre_hook(narrow)
+    try:
+        output: Output = model.head(model.backbone(model.representation.collate([model.representation(events)])))[0].numpy()
+    finally:
+        hook.remove()
     return output
 
 

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from eventzoo import representations
-from eventzoo.asynchronous import AsyncConverter, Cost, Domain, Features, Plan, State, Unsupported
+from eventzoo.asynchronous import Argument, AsyncConverter, Cost, Domain, Features, Plan, State, Unsupported
 from eventzoo.asynchronous.engine import CHUNK
 from eventzoo.errors import EventZooError
 from eventzoo.kernels.asynchronous.sites import Floats
-from eventzoo.kernels.asynchronous.tokens import attention, stream
+from eventzoo.kernels.asynchronous.tokens import attention, stream, time
 from eventzoo.nn.tokens.batch import HalveTokens, TokenMean
 from eventzoo.nn.tokens.gated_linear_attention import GatedLinearAttention
 from eventzoo.nn.tokens.spatial import SpatialEmbedding
-from eventzoo.nn.tokens.temporal import GapConv
+from eventzoo.nn.tokens.temporal import GapConv, ScaledTime, SinusoidalTime, TemporalEmbedding, Time2Vec
 
 if TYPE_CHECKING:
     from eventzoo.plugins.representations.event_tokens import EventTokens
@@ -63,7 +63,7 @@ class AsyncEventTokens(AsyncConverter):
         events = plan.domain(plan.capacity, grows=True)
         track = plan.state(stream.make_stream(plan.sensor_size, window, plan.capacity), events, stream.PER_SITE)
         tokens, state = _tokens(plan, track)
-        arguments = [track, events.sites, state, tokens.sites]
+        arguments: list[Argument] = [track, events.sites, state, tokens.sites]
         plan.begin(events, stream.push_events, arguments, lambda: stream.window_events(track.value))
         return SimpleNamespace(start=Tokens(tokens, state, track, events))
 
@@ -81,7 +81,7 @@ class AsyncSpatialEmbedding(AsyncConverter):
             raise EventZooError(f"{plan.layer} is made for a sensor of {layer.sensor_size}, the stream's has {plan.sensor_size}")
         table = plan.weights(Table(layer.table().float().cpu().numpy()))
         embedded = plan.features(tokens.domain, layer.dim)
-        arguments = [table.array("rows"), tokens.state.array("place"), tokens.domain.sites, embedded.rows]
+        arguments: list[Argument] = [table.array("rows"), tokens.state.array("place"), tokens.domain.sites, embedded.rows]
         plan.step(stream.embed, arguments, tokens.domain)
         return embedded
 
@@ -96,15 +96,41 @@ class AsyncGapConv(AsyncConverter):
         tokens = _of_batch(args, kwargs)
         if not layer.causal or layer.time_scale is None:
             raise Unsupported("it sees later tokens, or measures time by the recording's end; a causal one with a time_scale does not")
-        widths = [1, *(conv.weight.shape[0] for conv in layer.convs)]
-        taps = np.concatenate([_array(conv.weight).reshape(-1, 3) for conv in layer.convs])
-        norms = np.concatenate([np.stack([_array(norm.weight), _array(norm.bias)], 1) for norm in layer.norms])
-        scale = np.array([layer.time_scale, layer.norms[0].eps, layer.gaps == "log"], np.float64)
-        weights = plan.weights(attention.GapWeights(taps, norms, scale, np.array(widths), np.zeros(layer.dim, np.float32)))
-        gaps = plan.state(attention.Gaps(np.zeros((sum(widths[:-1]), 2), np.float32), np.zeros(2, np.int64)))
+        own, count = _arrays(layer), len(layer.convs)
+        convs = [own[f"convs.{k}.weight"].reshape(-1, 3) for k in range(count)]
+        widths = [1, *map(len, convs)]
+        norms = [np.stack([own[f"norms.{k}.weight"], own[f"norms.{k}.bias"]], 1) for k in range(count)]
+        (eps,) = {norm.eps for norm in layer.norms if isinstance(norm, nn.LayerNorm)}
+        scale, room = np.array([layer.time_scale, eps, layer.gaps == "log"], np.float64), np.zeros(layer.dim, np.float32)
+        weights = plan.weights(time.GapWeights(np.concatenate(convs), np.concatenate(norms), scale, np.array(widths), room))
+        gaps = plan.state(time.Gaps(np.zeros((sum(widths[:-1]), 2), np.float32), np.zeros(2, np.int64)))
         embedded = plan.features(tokens.domain, layer.dim)
-        arguments = [weights, gaps, tokens.state.array("t"), tokens.domain.sites, embedded.rows]
-        plan.step(attention.embed_gaps, arguments, tokens.domain, Cost(site=6 * sum(widths[1:])))
+        arguments: list[Argument] = [weights, gaps, tokens.state.array("t"), tokens.domain.sites, embedded.rows]
+        plan.step(time.embed_gaps, arguments, tokens.domain, Cost(site=6 * sum(widths[1:])))
+        return embedded
+
+
+class AsyncTimeEmbedding(AsyncConverter):
+    """Functions of the time since the first token, if it is measured in fixed units."""
+
+    handles: ClassVar = (ScaledTime, Time2Vec, SinusoidalTime)
+
+    def convert(self, plan: Plan, layer: TemporalEmbedding, *args: Any, **kwargs: Any) -> Features:
+        """The embedded tokens."""
+        tokens = _of_batch(args, kwargs)
+        if layer.time_scale is None:
+            raise Unsupported("it measures time by the recording's end; with a time_scale it does not")
+        rate, phase = np.ones(layer.dim, np.float32), np.zeros(layer.dim, np.float32)
+        kind, scale, own = np.full(layer.dim, time.LINE), 1.0, _arrays(layer)
+        if isinstance(layer, Time2Vec):
+            rate, phase, kind[1:] = own["linear.weight"][:, 0], own["linear.bias"], time.SINE
+        elif isinstance(layer, SinusoidalTime):
+            rate, scale = np.repeat(layer.get_buffer("frequencies").float().cpu().numpy(), 2), float(own["scale"])
+            kind[0::2], kind[1::2] = time.SINE, time.COSINE
+        waves = plan.weights(time.Waves(rate, phase, kind, np.array([layer.time_scale, scale], np.float64)))
+        origin, embedded = plan.state(time.Origin(np.zeros(2, np.int64))), plan.features(tokens.domain, layer.dim)
+        arguments: list[Argument] = [waves, origin.array("first"), tokens.state.array("t"), tokens.domain.sites, embedded.rows]
+        plan.step(time.embed_time, arguments, tokens.domain, Cost(site=2 * layer.dim))
         return embedded
 
 
@@ -118,23 +144,17 @@ class AsyncGatedLinearAttention(AsyncConverter):
         x, tokens = _given(args, kwargs)
         if layer.bidirectional:
             raise Unsupported("tokens see what comes after them; a causal network's do not")
-        project = np.concatenate([_array(part.weight) for part in (layer.query, layer.key, layer.value, layer.gate, layer.decay[0])]).T
-        inner, dim, width = layer.query.out_features, x.channels, project.shape[1]
-        keys = inner // layer.heads
-        room = [np.zeros((tokens.domain.capacity, size), np.float32) for size in (width, inner, inner, dim)]
-        weights = attention.Attention(
-            project,
-            _array(layer.decay[1].weight).T,
-            _array(layer.decay[1].bias),
-            _array(layer.norm_weight),
-            _array(layer.output.weight).T,
-            np.array([keys**-0.5, layer.eps], np.float32),
-            *room,
-        )
+        own = _arrays(layer)
+        project = np.concatenate([own[f"{part}.weight"] for part in ("query", "key", "value", "gate", "decay.0")]).T
+        up, output = own["decay.1.weight"].T, own["output.weight"].T
+        (inner, dim), keys = output.shape, output.shape[0] // layer.heads
+        room = [np.zeros((tokens.domain.capacity, size), np.float32) for size in (project.shape[1], inner, inner, dim)]
+        settings = np.array([keys**-0.5, layer.eps], np.float32)
+        weights = attention.Attention(project, up, own["decay.1.bias"], own["norm_weight"], output, settings, *room)
         memory = plan.state(attention.Memory(np.zeros((layer.heads, keys, keys), np.float32)))
         seen = plan.features(tokens.domain, dim)
-        products = project.size + layer.decay[1].weight.numel() + layer.output.weight.numel()
-        arguments = [plan.weights(weights), memory.array("state"), x.rows.array("rows"), tokens.domain.sites, seen.rows]
+        products = project.size + up.size + output.size
+        arguments: list[Argument] = [plan.weights(weights), memory.array("state"), x.rows.array("rows"), tokens.domain.sites, seen.rows]
         plan.step(attention.attend, arguments, tokens.domain, Cost(site=2 * products + 5 * inner * keys))
         return seen
 
@@ -149,11 +169,10 @@ class AsyncNorm(AsyncConverter):
         x = args[0] if args else kwargs["input"]
         if not isinstance(x, Features) or x.size is not None or tuple(layer.normalized_shape) != (x.channels,):
             raise Unsupported("it normalises something other than the features of each site")
-        centred, bias = isinstance(layer, nn.LayerNorm), getattr(layer, "bias", None)
+        centred = isinstance(layer, nn.LayerNorm)
         eps = torch.finfo(torch.float32).eps if layer.eps is None else layer.eps
-        weight = np.ones(x.channels, np.float32) if layer.weight is None else _array(layer.weight)
-        shift = np.zeros(x.channels, np.float32) if bias is None else _array(bias)
-        norm = plan.weights(attention.Norm(weight, shift, np.array([eps, centred], np.float32)))
+        own = {"weight": np.ones(x.channels, np.float32), "bias": np.zeros(x.channels, np.float32)} | _arrays(layer)
+        norm = plan.weights(attention.Norm(own["weight"], own["bias"], np.array([eps, centred], np.float32)))
         return plan.refine(attention.normalise_row, [norm], x, cost=Cost(site=7 * x.channels))
 
 
@@ -170,7 +189,7 @@ class AsyncHalveTokens(AsyncConverter):
         domain, state = _tokens(plan, tokens.stream)
         halved = plan.features(domain, x.channels)
         pending = plan.state(stream.Pending(np.zeros(x.channels, np.float32), np.zeros(1, np.int64)))
-        arguments = [pending, tokens.state, tokens.domain.sites, x.rows, state, domain.sites, halved.rows]
+        arguments: list[Argument] = [pending, tokens.state, tokens.domain.sites, x.rows, state, domain.sites, halved.rows]
         plan.step(stream.halve, arguments, domain, Cost(site=2 * x.channels))
         return halved, Tokens(domain, state, tokens.stream, tokens.events)
 
@@ -192,7 +211,7 @@ class AsyncTokenMean(AsyncConverter):
         capacity = tokens.events.capacity
         empty = stream.Kept(np.zeros((capacity, x.channels), np.float32), np.zeros(capacity, np.bool_))
         kept = plan.state(empty, tokens.events, stream.KEPT_PER_SITE)
-        arguments = [mean, kept, tokens.stream.array("at"), tokens.state, counts, rows, pooled.domain.sites, pooled.rows]
+        arguments: list[Argument] = [mean, kept, tokens.stream.array("at"), tokens.state, counts, rows, pooled.domain.sites, pooled.rows]
         plan.step(stream.move_mean, arguments, tokens.domain, cost)
         return pooled
 
@@ -220,6 +239,6 @@ def _given(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Features, Token
     return x, tokens
 
 
-def _array(tensor: torch.Tensor) -> Floats:
-    """A tensor's values in single precision."""
-    return tensor.detach().float().cpu().numpy()
+def _arrays(layer: nn.Module) -> dict[str, Floats]:
+    """A layer's weights by name, in single precision."""
+    return {name: tensor.detach().float().cpu().numpy() for name, tensor in layer.state_dict().items()}

@@ -1,14 +1,13 @@
-"""Gated linear attention, and the embedding of gaps between tokens, for tokens as they come."""
+"""Gated linear attention of tokens as they come, and the normalisations around it."""
 
 from typing import NamedTuple
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from eventzoo.kernels.asynchronous.exponential import exponential
 from eventzoo.kernels.asynchronous.products import multiply_four, multiply_row
-from eventzoo.kernels.asynchronous.sites import ARRIVED, Floats, Integers, Rows, Sites, commit
+from eventzoo.kernels.asynchronous.sites import ARRIVED, Floats, Rows, Sites, commit
 from eventzoo.kernels.gated_recurrence import advance_state, read_state
 
 _ONE = np.float32(1)
@@ -57,42 +56,12 @@ class Norm(NamedTuple):
     settings: Floats
 
 
-class GapWeights(NamedTuple):
-    """Weights of the convolutions over gaps.
-
-    Attributes:
-        taps: Of all convolutions, one after the other, for the token before the last, the last and this; float32 `[channels, 3]`.
-        norms: Weights and biases of their normalisations, float32 `[channels, 2]`.
-        scale: Microseconds that count as 1, epsilon, and whether gaps count by their logarithm; float64 `[3]`.
-        widths: Channels of each convolution's input, and of the last one's output; int64 `[convolutions + 1]`.
-        wide: Room for a convolution's output, float32 `[C]`.
-    """
-
-    taps: Floats
-    norms: Floats
-    scale: NDArray[np.float64]
-    widths: Integers
-    wide: Floats
-
-
-class Gaps(NamedTuple):
-    """What the convolutions remember of the tokens before.
-
-    Attributes:
-        inputs: Of all convolutions, one after the other, of the token before the last and of the last; float32 `[channels, 2]`.
-        last: Microseconds of the last token, and whether there was one; int64 `[2]`.
-    """
-
-    inputs: Floats
-    last: Integers
-
-
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def attend(layer: Attention, state: Floats, x: Floats, sites: Sites, rows: Rows) -> int:
     """What new tokens see of themselves and those before; how many they are."""
     rows.counts[0] = 0
     count = sites.counts[ARRIVED]
-    heads, keys, values = state.shape
+    heads, keys, _ = state.shape
     inner = heads * keys
     projected, forget, seen, out = layer.projected, layer.forget, layer.seen, layer.out
     multiply_rows(projected, 0, projected.shape[1], x, 0, layer.project, count)
@@ -172,31 +141,3 @@ def normalise(row: Floats, weight: Floats, bias: Floats, eps: float, centred: bo
 def normalise_row(norm: Norm, row: Floats) -> None:
     """A row normalised in its place."""
     normalise(row, norm.weight, norm.bias, norm.settings[0], norm.settings[1] > 0)
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def embed_gaps(weights: GapWeights, gaps: Gaps, t: Integers, sites: Sites, rows: Rows) -> int:
-    """Convolutions over the gaps before new tokens; how many these are."""
-    rows.counts[0] = 0
-    row, wide, inputs, widths = rows.row, weights.wide, gaps.inputs, weights.widths
-    for k in range(sites.counts[ARRIVED]):
-        gap = np.float32((t[k] - gaps.last[0]) / weights.scale[0]) if gaps.last[1] > 0 else np.float32(0)
-        gaps.last[0], gaps.last[1] = t[k], 1
-        row[0] = np.log1p(gap) if weights.scale[2] > 0 else gap
-        at, to = 0, 0
-        for conv in range(len(widths) - 1):
-            narrow, width = widths[conv], widths[conv + 1]
-            copies = width // narrow
-            for c in range(narrow):
-                before, last, this = inputs[at + c, 0], inputs[at + c, 1], row[c]
-                inputs[at + c, 0], inputs[at + c, 1] = last, this
-                for o in range(c * copies, (c + 1) * copies):
-                    taps = weights.taps[to + o]
-                    wide[o] = before * taps[0] + last * taps[1] + this * taps[2]
-            normalise(wide[:width], weights.norms[to : to + width, 0], weights.norms[to : to + width, 1], weights.scale[1], True)
-            for o in range(width):
-                row[o] = max(wide[o], np.float32(0)) if conv < len(widths) - 2 else wide[o]
-            at += narrow
-            to += width
-        commit(sites, rows, k)
-    return int(sites.counts[ARRIVED])

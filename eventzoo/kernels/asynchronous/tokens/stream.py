@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from eventzoo.kernels.asynchronous.sites import ARRIVED, Floats, Indices, Integers, Rows, Sites, arrive, begin, commit, leave
+from eventzoo.kernels.asynchronous.sites import ARRIVED, Floats, Integers, Rows, Sites, arrive, begin, commit, leave
 
 
 class TokenStream(NamedTuple):
@@ -132,7 +132,7 @@ def push_events(
     last: int,
     now: int,
 ) -> int:
-    """One transaction: events `first` to `last` arrive in turn, each as a token, and before each those leave that are no longer in its window.
+    """One transaction: events `first` to `last` arrive in turn, each as a token, after those that its coming removes from the window.
 
     Args:
         stream: The stream.
