@@ -1,7 +1,7 @@
 """Asynchronous execution: a trained network, event by event, with the answer of its synchronous form."""
 
 from eventzoo.asynchronous.async_model import AsyncModel, make_asynchronous
-from eventzoo.asynchronous.converter import AsyncConverter, Unsupported
+from eventzoo.asynchronous.converter import AsyncConverter, Engine, EngineConverter, Unsupported
 from eventzoo.asynchronous.plan import Cost, Plan
 from eventzoo.asynchronous.state import (
     Argument,
@@ -17,6 +17,7 @@ from eventzoo.asynchronous.state import (
     SampleIndex,
     State,
 )
+from eventzoo.asynchronous.stepping import SteppingEngine
 from eventzoo.asynchronous.window import Window
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "Domain",
     "EdgeIndex",
     "EdgeOffsets",
+    "Engine",
+    "EngineConverter",
     "Features",
     "Graph",
     "Group",
@@ -36,6 +39,7 @@ __all__ = [
     "Positions",
     "SampleIndex",
     "State",
+    "SteppingEngine",
     "Unsupported",
     "Window",
     "make_asynchronous",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from eventzoo.asynchronous.accounting import Latency, LayerFlops
 from eventzoo.asynchronous.capture import Fallback, capture
-from eventzoo.asynchronous.converter import Unsupported
+from eventzoo.asynchronous.converter import Engine, Unsupported, converter_of, engine_converters
 from eventzoo.asynchronous.engine import CompiledEngine, DenseEngine, first_capacity
 from eventzoo.asynchronous.plan import Plan
 from eventzoo.asynchronous.window import Window, with_own_window
@@ -61,15 +61,14 @@ class AsyncModel:
         self._now: int | None = None
         self._answer: tuple[bytes, Result] | None = None  # the head's output, and what was read from it
         self._streamed = all(transform.streams for transform in model.transforms)
-        self._engine: CompiledEngine | DenseEngine
+        self._engine: Engine
         self.fallbacks: tuple[Fallback, ...]
         try:
             if not self._streamed:
                 names = ", ".join(type(transform).__name__ for transform in model.transforms if not transform.streams)
                 raise Unsupported(f"the model's {names} cannot be done on a stream; EveryKth thins out a stream")
             self._size = sensor_size_after(model.transforms, model.sensor_size)
-            engine = CompiledEngine(lambda: capture(model, Plan(window, self._size, first_capacity(window))), self._represent)
-            self._engine, self.fallbacks = engine, engine.captured.fallbacks
+            self._engine, self.fallbacks = self._event_by_event()
         except Unsupported as reason:
             if window.history:
                 raise EventZooError(f"{type(model.representation).__name__}: {reason}") from reason
@@ -82,6 +81,19 @@ class AsyncModel:
                 + ". Leave out `strict` to run these layers densely, or install a package with an async converter for them"
             )
         self._begin()
+
+    def _event_by_event(self) -> tuple[Engine, tuple[Fallback, ...]]:
+        """What runs the model on a stream, and the layers that it runs densely.
+
+        Raises:
+            Unsupported: Nothing of it can be run event by event.
+        """
+        model, window, size = self.model, self.window, self._size
+        whole = converter_of(model.representation, engine_converters())
+        if whole is not None:
+            return whole.engine(model, size, window), ()
+        engine = CompiledEngine(lambda: capture(model, Plan(window, size, first_capacity(window))), self._represent)
+        return engine, engine.captured.fallbacks
 
     def push(self, events: Events) -> "Result":
         """Take the next events of the stream, one or many.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import fx
 
 from eventzoo.asynchronous.capture import Captured, Dense, arguments
+from eventzoo.asynchronous.converter import Arrays, Engine
 from eventzoo.asynchronous.driver import compile_plan, table
 from eventzoo.asynchronous.materialise import PLANNED, materialise, slots
 from eventzoo.asynchronous.plan import Step
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 CHUNK = 1024
 """Most events of one transaction: more are taken in several."""
 _NEVER = np.iinfo(np.int64).min
-
-Arrays = dict[str, NDArray[Any]]
 
 
 def first_capacity(window: Window) -> int:
@@ -77,7 +76,7 @@ class CompiledEngine:
     def push_each(self, events: Events) -> NDArray[np.float32]:
         """Take events one at a time; what `output` gives after each."""
         if self.captured.output is None:
-            return _answers(self, events)
+            return answers(self, events)
         out = np.empty((len(events), *self._recorded.value.rows.shape), np.float32)
         self._take(events, 1, out)
         return _shaped(out, self.captured.output)
@@ -143,7 +142,7 @@ class CompiledEngine:
         """The state as arrays by name, copied."""
         found = {f"{state.name}.{name}": array.copy() for state, name, array in self._arrays()}
         found["work"] = self._work.copy()
-        return _sealed(found, self._network)
+        return sealed(found, self._network)
 
     def load_state_dict(self, saved: Mapping[str, NDArray[Any]]) -> None:
         """Go on where `state_dict` was made.
@@ -151,7 +150,7 @@ class CompiledEngine:
         Raises:
             EventZooError: It is of another network or window, or damaged.
         """
-        arrays = _unsealed(saved, self._network)
+        arrays = unsealed(saved, self._network)
         for state in self._plan.states:
             if not state.constant:
                 names = state.value._fields
@@ -170,7 +169,7 @@ class CompiledEngine:
     def _fingerprint(self) -> NDArray[np.uint64]:
         """A hash of the network, its weights and settings, and its window: of all arrays before the first event."""
         arrays = {f"{state.name}.{name}": array for state in self._plan.states for name, array in state.value._asdict().items()}
-        return _checksum({f"{self._run.__module__} {self._plan.window}": np.empty(0), **arrays})
+        return checksum({f"{self._run.__module__} {self._plan.window}": np.empty(0), **arrays})
 
     def _hand_over(self) -> None:
         """Give the compiled function the arrays as they are now."""
@@ -258,7 +257,7 @@ class DenseEngine:
     def __init__(self, model: "EventModel", window: Window) -> None:
         self._model, self._window = model, window
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
-        self._network = _checksum({f"{type(model.backbone).__name__} {window}": np.empty(0), **weights})
+        self._network = checksum({f"{type(model.backbone).__name__} {window}": np.empty(0), **weights})
         self.reset()
 
     def reset(self) -> None:
@@ -277,7 +276,7 @@ class DenseEngine:
 
     def push_each(self, events: Events) -> NDArray[np.float32]:
         """Take events one at a time; what `output` gives after each."""
-        return _answers(self, events)
+        return answers(self, events)
 
     def advance(self, now: int) -> None:
         """Put the clock to a time in microseconds."""
@@ -303,7 +302,7 @@ class DenseEngine:
 
     def state_dict(self) -> Arrays:
         """The events in the window."""
-        return _sealed({name: getattr(self._events, name).copy() for name in "xytp"}, self._network)
+        return sealed({name: getattr(self._events, name).copy() for name in "xytp"}, self._network)
 
     def load_state_dict(self, saved: Mapping[str, NDArray[Any]]) -> None:
         """Go on where `state_dict` was made.
@@ -311,12 +310,12 @@ class DenseEngine:
         Raises:
             EventZooError: It is of another network or window, or damaged.
         """
-        arrays = _unsealed(saved, self._network)
+        arrays = unsealed(saved, self._network)
         self._events = Events(arrays["x"], arrays["y"], arrays["t"], arrays["p"], self._model.sensor_size)
 
 
-def _answers(engine: CompiledEngine | DenseEngine, events: Events) -> NDArray[np.float32]:
-    """What an engine that runs layers densely says after each event."""
+def answers(engine: Engine, events: Events) -> NDArray[np.float32]:
+    """What an engine says after each event, where it takes them one at a time."""
     outputs = np.empty((len(events), *engine.output().shape), np.float32)
     for i in range(len(events)):
         engine.push(events[i : i + 1])
@@ -349,22 +348,22 @@ def _regrown(value: Any, names: Mapping[str, Any], alive: NDArray[np.int64], old
     return value._replace(**arrays)
 
 
-def _sealed(arrays: Arrays, network: NDArray[np.uint64]) -> Arrays:
+def sealed(arrays: Arrays, network: NDArray[np.uint64]) -> Arrays:
     """A state with what tells whether it is whole, and of which network."""
-    return arrays | {"checksum": _checksum(arrays), "network": network}
+    return arrays | {"checksum": checksum(arrays), "network": network}
 
 
-def _unsealed(saved: Mapping[str, NDArray[Any]], network: NDArray[np.uint64]) -> Arrays:
+def unsealed(saved: Mapping[str, NDArray[Any]], network: NDArray[np.uint64]) -> Arrays:
     """The arrays of a state of this network that is whole."""
     arrays = {name: np.asarray(array) for name, array in saved.items() if name not in ("checksum", "network")}
     if "network" not in saved or not np.array_equal(saved["network"], network):
         raise EventZooError("the state is that of another network or window; restore it into a model that was made the same way")
-    if "checksum" not in saved or not np.array_equal(saved["checksum"], _checksum(arrays)):
+    if "checksum" not in saved or not np.array_equal(saved["checksum"], checksum(arrays)):
         raise EventZooError("the state is damaged: its arrays do not have the checksum that they were saved with")
     return arrays
 
 
-def _checksum(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
+def checksum(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
     """xxh3 of all arrays with their names and shapes."""
     digest = xxhash.xxh3_64()
     for name, array in sorted(arrays.items()):
