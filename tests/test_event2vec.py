@@ -111,6 +111,18 @@ def test_every_parameter_learns(settings, tokens):
         assert parameter.grad.count_nonzero() > 0, name
 
 
+@variants
+def test_a_step_in_mixed_precision_is_near_that_in_single_precision(settings, tokens):
+    network, steps = randomised(settings), []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            features = network(tokens(40, 0, 1, 90))
+        gradients = torch.autograd.grad(features.float().tanh().sum(), list(network.parameters()))
+        steps.append((features.detach().float(), torch.cat([gradient.flatten() for gradient in gradients])))
+    for single, mixed in zip(*steps, strict=True):
+        assert 0 < (mixed - single).norm() < 0.1 * single.norm()
+
+
 def test_what_a_causal_network_computes_for_a_token_depends_on_no_later_one(tokens):
     network, seen = randomised(VARIANTS["causal"]).eval(), []
     network.mean.register_forward_pre_hook(lambda _, args: seen.append(args[0]))

@@ -86,10 +86,13 @@ def forgetting_attention(q: Tensor, k: Tensor, v: Tensor, forget: Tensor, start:
     keys, values = keys.repeat_interleave(copies, 1), values.repeat_interleave(copies, 1)
     since = gates.double().cumsum(2)  # of two such sums, the difference counts, however large they are
     block = max(_SCORES // max(queries[..., 0].numel(), 1), 1)
-    found = [
-        checkpoint(_attend, queries, keys, values, since, since - gates, mask, first, block, use_reentrant=False, preserve_rng_state=False)
-        for first in range(0, max(queries.shape[2], 1), block)
-    ]
+    with torch.autocast(q.device.type, enabled=False):
+        found = [
+            checkpoint(
+                _attend, queries, keys, values, since, since - gates, mask, first, block, use_reentrant=False, preserve_rng_state=False
+            )
+            for first in range(0, max(queries.shape[2], 1), block)
+        ]
     return torch.cat(found, 2).permute(0, 2, 3, 1, 4)[mask]
 
 

@@ -100,7 +100,8 @@ def gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, start
         begin = start.unique_consecutive()  # type: ignore[no-untyped-call]
         return chunk_gla(*(tensor[None] for tensor in (q, k, v, decay)), scale=1.0, cu_seqlens=begin)[0][0]  # type: ignore[no-any-return]
     (q, mask), (k, _), (v, _), (decay, _) = (padded(tensor, start) for tensor in (q, k, v, decay))
-    return chunked_gated_linear_attention(*(tensor.transpose(1, 2) for tensor in (q, k, v, decay))).transpose(1, 2)[mask]
+    with torch.autocast(q.device.type, enabled=False):
+        return chunked_gated_linear_attention(*(tensor.transpose(1, 2) for tensor in (q, k, v, decay))).transpose(1, 2)[mask]
 
 
 def chunked_gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, decay: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from eventzoo.nn.tokens.forgetting_attention import ForgettingAttention, forgett
 from eventzoo.nn.tokens.gated_linear_attention import HAS_FLA
 
 
-def inputs(lengths, strength, heads=4, shared=2, width=3):
+def inputs(lengths, strength, heads=2, shared=1, width=3):
     """Queries, keys, values and logarithms of gates, some of which are `strength` times as strong as the others; where recordings begin."""
     random = torch.Generator().manual_seed(0)
     start = torch.tensor([0, *lengths]).cumsum(0)
@@ -74,6 +74,14 @@ def test_weak_gates_long_after_strong_ones_keep_their_digits():
     weights = torch.exp(-0.1 * torch.arange(11.0))  # of the last token, and of those behind it up to the last strong gate's
     expected = (weights * torch.arange(2009.0, 1998, -1)).sum() / weights.sum()
     torch.testing.assert_close(found[-1, 0, 0, 0], expected, rtol=1e-6, atol=0)
+
+
+def test_half_precision_is_taken_as_single_precision():
+    *tensors, start = inputs([30], 3.0)
+    halves = [tensor.bfloat16() for tensor in tensors]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = forgetting_attention(*halves, start)
+    torch.testing.assert_close(found, forgetting_attention(*(tensor.float() for tensor in halves), start))
 
 
 def test_gradients():
