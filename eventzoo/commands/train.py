@@ -34,8 +34,11 @@ from eventzoo.tasks.callbacks import EpochLine, ExactResume, LastCheckpoint, Thr
 from eventzoo.tasks.classification import Classification
 from eventzoo.tasks.detection import Detection
 from eventzoo.tasks.heads import YOLOHead, YOLOXHead
+from eventzoo.tasks.masked_events import MaskedEvents
 from eventzoo.tasks.results import ClassificationResult, Result
 from eventzoo.tasks.task import Task
+from eventzoo.tasks.training import Training
+from eventzoo.tasks.transfer import save_backbone
 
 
 def run(args: list[str]) -> None:
@@ -50,7 +53,7 @@ def run(args: list[str]) -> None:
         warnings.filterwarnings("ignore", message=pattern)
     load_plugins()
     EventZooCLI(
-        Task,
+        Training,
         EventDataModule,
         subclass_mode_model=True,
         auto_configure_optimizers=False,
@@ -139,6 +142,10 @@ class EventZooCLI(LightningCLI):
 
         The checkpoints' folder is made absolute, by which a resumed training recognises its own.
         """
+        if self.subcommand in ("test", "predict") and not isinstance(self.model, Task):
+            raise EventZooError(
+                f"{type(self.model).__name__} answers nothing that {self.subcommand} could use; fit a task with its weights"
+            )
         if self.trainer.loggers and not any(isinstance(callback, LearningRateMonitor) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
             self.trainer.callbacks.append(LearningRateMonitor("epoch"))  # type: ignore[attr-defined]
         callback, folder = self.trainer.checkpoint_callback, self.trainer.log_dir
@@ -170,14 +177,18 @@ class EventZooCLI(LightningCLI):
             print("no checkpoint was written, so no model is saved")
             return
         self.model.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")["state_dict"])
+        score = "" if callback.best_model_score is None else f", {callback.monitor} {callback.best_model_score:.4f}"
+        held_out = data.dataset.at_split("val")
+        evaluated = min(len(held_out), data.batch_size * trainer.world_size * int(sum(trainer.num_val_batches)))
+        print(f"\nbest epoch{score} on {evaluated:,} held-out recordings")
+        if not isinstance(self.model, Task):
+            saved = save_backbone(self.model.backbone, _free(folder / "model"))
+            print(f"weights of the backbone: {saved}\n                         for a task that is given --model.pretrained {saved}")
+            return
         model = EventModel(
             data.representation, self.model.backbone, self.model.head, data.dataset.classes, data.dataset.sensor_size, data.eval_transforms
         )
         saved = model.save(_free(folder / "model"))
-        held_out = data.dataset.at_split("val")
-        score = "" if callback.best_model_score is None else f", {callback.monitor} {callback.best_model_score:.4f}"
-        evaluated = min(len(held_out), data.batch_size * trainer.world_size * int(sum(trainer.num_val_batches)))
-        print(f"\nbest epoch{score} on {evaluated:,} held-out recordings")
         print(f"model:   {saved}\n         eventzoo.load('local-dir:{saved}').predict(eventzoo.read(FILE))")
         picture = draw_predictions(model, held_out, folder / "predictions.png")
         print(f"picture: {picture}" if picture else "picture: install eventzoo[viz] to have predictions drawn")
@@ -256,7 +267,7 @@ def _explained(message: str) -> str:
             return f"{key[1]}: {registry.unknown(f'{argument}s', name[1])}"
         all_transforms = [part for part in transforms.__all__ if part[0].isupper() and part not in ("EventTransform", "EventMix")]
         kinds = {
-            "model": ("task", [Classification.__name__, Detection.__name__]),
+            "model": ("task", [Classification.__name__, Detection.__name__, MaskedEvents.__name__]),
             "head": ("head", [YOLOHead.__name__, YOLOXHead.__name__]),
         }
         kind, names = ("transform", all_transforms) if argument.endswith("transforms") else kinds.get(argument, ("", []))
@@ -278,7 +289,7 @@ def _explained(message: str) -> str:
 
 def _configurable() -> list[type]:
     parts = [registry.get(group, name) for group in registry.GROUPS for name in registry.entries(group) if _usable(group, name)]
-    return [Trainer, EventDataModule, Classification, Detection, YOLOHead, YOLOXHead, PredictionPictures, *parts]
+    return [Trainer, EventDataModule, Classification, Detection, MaskedEvents, YOLOHead, YOLOXHead, PredictionPictures, *parts]
 
 
 def _usable(group: str, name: str) -> bool:

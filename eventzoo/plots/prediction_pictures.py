@@ -38,10 +38,12 @@ class PredictionPictures(Callback):
             raise EventZooError(f"PredictionPictures: every_n_epochs >= 1 and samples >= 1 are needed, not {every_n_epochs} and {samples}")
         self.every_n_epochs, self.samples = every_n_epochs, samples
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what keeps pictures from being drawn."""
         self.loggers = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger | WandbLogger)]
         hindrance = "" if self.loggers else "trainer.logger is neither TensorBoardLogger nor WandbLogger"
+        if not isinstance(pl_module, Task):
+            self.loggers, hindrance = [], f"{type(pl_module).__name__} predicts nothing that could be drawn"
         if find_spec("matplotlib") is None:
             self.loggers, hindrance = [], "matplotlib is not installed: pip install eventzoo[viz]"
         if hindrance and trainer.is_global_zero:
@@ -59,7 +61,7 @@ class PredictionPictures(Callback):
         due = batch_idx == 0 and trainer.current_epoch % self.every_n_epochs == 0
         if trainer.state.fn != "fit" or trainer.sanity_checking or not (due and self.loggers and trainer.is_global_zero):
             return
-        picture = self._picture(trainer, pl_module)  # type: ignore[arg-type]  # there are no modules but tasks
+        picture = self._picture(trainer, pl_module)  # type: ignore[arg-type]  # for others, there are no loggers
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(TAG, picture, trainer.global_step, dataformats="HWC")

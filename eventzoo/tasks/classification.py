@@ -10,7 +10,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from eventzoo.nn.backbone import Backbone
 from eventzoo.tasks.heads import ClassificationHead
 from eventzoo.tasks.results import Result
-from eventzoo.tasks.task import Schedule, Task, adamw
+from eventzoo.tasks.task import Task
+from eventzoo.tasks.training import Schedule, adamw
 
 
 class Classification(Task):

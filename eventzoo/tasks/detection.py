@@ -11,7 +11,8 @@ from eventzoo.nn.backbone import Backbone
 from eventzoo.tasks.heads import DetectionHead, YOLOXHead
 from eventzoo.tasks.metrics import Backend, COCOAveragePrecision
 from eventzoo.tasks.results import Result
-from eventzoo.tasks.task import Schedule, Task, adamw
+from eventzoo.tasks.task import Task
+from eventzoo.tasks.training import Schedule, adamw
 
 SCORE_THRESHOLD = 0.001  # of boxes that the metrics take: average precision is about all of them, the unsure ones too
 

@@ -3,12 +3,19 @@
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from eventzoo.errors import EventZooError
 from eventzoo.nn.backbone import Backbone
 
 _WEIGHTS, _PREFIX = "model.safetensors", "backbone."  # as EventModel.save writes them
+
+
+def save_backbone(backbone: Backbone, folder: Path) -> Path:
+    """Write a backbone's weights and statistics alone to a new folder, from which `take_backbone` takes them; the folder."""
+    folder.mkdir(parents=True)
+    save_file({f"{_PREFIX}{name}": tensor.contiguous() for name, tensor in backbone.state_dict().items()}, folder / _WEIGHTS)
+    return folder
 
 
 def take_backbone(backbone: Backbone, folder: str) -> str:
