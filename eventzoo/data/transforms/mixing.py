@@ -24,7 +24,9 @@ class EventMix(Part):
 
     * `cut`: a rectangle of the sensor's proportions and this share of its area, at a random place on it.
     * `time`: an interval of this share of the sample's duration, at a random place in it.
-    * `random`: each event by itself, with the share as its probability.
+    * `random`: each event by itself, with the share as its probability. It is Event2Vec's token mixing, too, which tosses once for a whole
+      batch and puts the other's i-th event in the place of the i-th, whichever was earlier; here, times stay in order, and the soft label
+      is the share of the events that are there.
 
     Recordings begin at the same time: the other's times are moved. In detection, where only `random` makes sense, they are moved
     so that both samples' boxes hold at the same time, and the boxes of both are kept.
