@@ -12,7 +12,7 @@ from eventzoo.nn.tokens.forgetting_attention import ForgettingAttention, forgett
 from eventzoo.nn.tokens.gated_linear_attention import HAS_FLA
 
 
-def inputs(lengths, strength, heads=2, shared=1, width=3):
+def inputs(lengths, strength, heads=4, shared=2, width=3):
     """Queries, keys, values and logarithms of gates, some of which are `strength` times as strong as the others; where recordings begin."""
     random = torch.Generator().manual_seed(0)
     start = torch.tensor([0, *lengths]).cumsum(0)
@@ -24,16 +24,15 @@ def inputs(lengths, strength, heads=2, shared=1, width=3):
 
 
 def literally(q, k, v, forget, start):
-    """As the formula has it, token by token; only the gates between two tokens enter their score."""
+    """As the formula has it: of the gates, those between two tokens enter their score, and no others."""
     out, copies = torch.stack([q, q], 1) * 0, q.shape[1] // k.shape[1]
-    for low, high in itertools.pairwise(start.tolist()):
-        for head in range(q.shape[1]):
-            keys, values, gates = k[low:high, head // copies], v[low:high, head // copies], forget[low:high, head]
-            for i in range(high - low):
-                before = torch.stack([q[low + i, head] @ keys[j] + gates[j + 1 : i + 1].sum() for j in range(i + 1)])
-                after = torch.stack([q[low + i, head] @ keys[j] + gates[i:j].sum() for j in range(i, high - low)])
-                out[low + i, 0, head] = before.softmax(0) @ values[: i + 1]
-                out[low + i, 1, head] = after.softmax(0) @ values[i:]
+    for (low, high), head in itertools.product(itertools.pairwise(start.tolist()), range(q.shape[1])):
+        queries, keys, values = q[low:high, head], k[low:high, head // copies], v[low:high, head // copies]
+        at = torch.arange(high - low)
+        i, j = at[:, None, None], at[:, None]
+        for side, hidden, between in ((0, at > at[:, None], (j < at) & (at <= i)), (1, at < at[:, None], (i <= at) & (at < j))):
+            scores = queries @ keys.T + between.double() @ forget[low:high, head]
+            out[low:high, side, head] = scores.masked_fill(hidden, -torch.inf).softmax(1) @ values
     return out
 
 
@@ -55,7 +54,7 @@ def test_blocks_of_queries_are_the_formula(lengths, strength):
     expected = results(literally, tensors, start, torch.float64)
     scores = module._SCORES
     try:
-        for module._SCORES in (200, scores):  # some or all of the queries at a time
+        for module._SCORES in (600, scores):  # some or all of the queries at a time
             for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
                 for found, value in zip(results(forgetting_attention, tensors, start, dtype), expected, strict=True):
                     assert found.dtype == dtype
