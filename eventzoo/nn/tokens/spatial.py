@@ -107,6 +107,9 @@ class TableEmbedding(SpatialEmbedding):
         neighbours: How many neighbours count to either side.
         dilation: Cells from one neighbour to the next.
         cells: Which cell a pixel lies in. The published weights belong to `rounded` ones, which are of unequal sizes.
+
+    Raises:
+        EventZooError: A setting is out of its range, or the features are too few to be shared out.
     """
 
     def __init__(
