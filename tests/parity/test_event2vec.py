@@ -17,7 +17,10 @@ def answers(request, fixtures):
     """A network's name, its answers, and our model with its weights."""
     known = np.load(fixtures / f"event2vec_{request.param}_gla.npz")
     state = {key.removeprefix("state."): torch.from_numpy(known[key]) for key in known.files if key.startswith("state.")}
-    return request.param, known, import_event2vec(state).model
+    model, generation, notes = import_event2vec(state)
+    assert generation == "v2"
+    assert "had the gates of another recording" in notes[0]
+    return request.param, known, model
 
 
 def recording(known, sample, sensor_size):

@@ -90,7 +90,7 @@ def import_event2vec(
     Networks for DVS128 Gesture answer in the order of the classes' numbers as text (0, 1, 10, 2, …); here, the answers are in the order of
     our `DVSGesture`. Those for ASL-DVS saw the recordings upright, as our `ASLDVS` yields them. What upstream computes otherwise, on
     purpose, is said in the layers. Of the first version, the embedding that was its default is known, neighbours in tables of rows and of
-    columns, and times that are added as they are.
+    columns, and times that are added as they are. Networks of the third that were trained on clusters of events are given events here.
 
     Args:
         source: Upstream's `state_dict`, or the file of a checkpoint, from which nothing is executed.
@@ -114,10 +114,13 @@ def import_event2vec(
         known = getattr(eventzoo.datasets, dataset)
         classes, sensor_size = known.classes, sensor_size or known.sensor_size
         count, time_scale = count or _EVENTS[dataset].get(generation), time_scale or _LONGEST[dataset]
-    if classes is None or sensor_size is None or count is None or (generation == "v1" and time_scale is None):
-        needed = "classes, sensor_size and count" + (", and time_scale" if generation == "v1" else "")
-        raise EventZooError(f"these weights do not tell which dataset they are for: say the {needed}")
-    if answers is not None and len(classes) != answers:
+    needed = {"classes": classes, "sensor_size": sensor_size, "count": count}
+    if generation == "v1":
+        needed["time_scale"] = time_scale
+    if classes is None or sensor_size is None or count is None or None in needed.values():
+        unknown = ", ".join(name for name, value in needed.items() if value is None)
+        raise EventZooError(f"these weights do not tell which dataset they are for; missing arguments: {unknown}")
+    if answers not in (None, len(classes)):
         raise EventZooError(f"these weights give {answers} answers, not the {len(classes)} of classes")
 
     if generation == "v1":
@@ -125,6 +128,11 @@ def import_event2vec(
         notes.append("the tables' first rows, which stood for padding, were left out")
     else:
         settings = _settings(state, generation)
+    if generation == "v2":
+        notes.append(
+            "in upstream's training, a recording's backward direction had the gates of another recording of its batch; here, its own: "
+            "measure the accuracy, as what was published may not hold"
+        )
     backbone = eventzoo.backbones.Event2Vec(sensor_size, **settings)
     head = ClassificationHead().connect(backbone, len(classes))
     model = EventModel(eventzoo.representations.EventTokens(), backbone, head, classes, sensor_size, [EvenSubsample(count)])
