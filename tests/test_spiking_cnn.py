@@ -93,10 +93,12 @@ def test_equals_the_network_written_out(batch, neuron):
     assert not found[1].any()
 
 
-def test_training_computes_the_same(batch):
+@pytest.mark.parametrize("alone", [False, True], ids=["of different lengths", "of one length"])
+def test_training_computes_the_same(batch, alone):
     made = network()
+    given = FrameBatch(batch.frames[:3, [0, 2, 0]], torch.tensor([3, 3, 3])) if alone else batch
     with torch.inference_mode():
-        torch.testing.assert_close(normed_as_in_evaluation(made)(batch), made.eval()(batch))
+        torch.testing.assert_close(normed_as_in_evaluation(made)(given), made.eval()(given))
 
 
 def test_in_evaluation_company_means_nothing_and_nothing_is_remembered(batch):

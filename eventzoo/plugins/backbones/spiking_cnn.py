@@ -132,6 +132,9 @@ def _next(neuron: Any, x: Tensor, potential: Tensor) -> tuple[Tensor, Tensor]:
 
 def _all(neuron: Any, x: Tensor, own: Tensor, steps: int, count: int) -> Tensor:
     """Spikes for the inputs of the frames that there are, those with numbers `own` of `steps` × `count`."""
-    series = x.new_zeros(steps * count, *x.shape[1:]).index_copy(0, own, x).view(steps, count, *x.shape[1:])
+    complete = len(own) == steps * count  # then nothing has to be moved
+    series = x if complete else x.new_zeros(steps * count, *x.shape[1:]).index_copy(0, own, x)
+    series = series.view(steps, count, *x.shape[1:])
     (spikes,), _ = neuron.multi_step_functional_forward((series,), neuron.materialize_states((series,), (0.0,), "m"))
-    return spikes.flatten(0, 1).index_select(0, own)  # type: ignore[no-any-return]
+    spikes = spikes.flatten(0, 1)
+    return spikes if complete else spikes.index_select(0, own)  # type: ignore[no-any-return]
