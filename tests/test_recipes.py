@@ -46,9 +46,7 @@ PARAMETERS = {  # of the original networks; N-Caltech101's detectors have no cla
     "ecn_asl_dvs": 7_412_368,
     "asl_dvs": 91_800,
     "dvs_gesture": 843_579,
-    "snn_cifar10_dvs": 4_691_818
-    - (10 * 10 * (512 + 1) + 1)
-    + 10 * (512 + 1),  # for ten neurons a class and their time constant, a linear layer
+    "snn_cifar10_dvs": 4_691_818 - (10 * 10 * (512 + 1) + 1) + 10 * (512 + 1),  # the head, for ten neurons a class
     "snn_dvs_gesture": 1_698_933 - (11 * 10 * (512 + 1) + 1) + 11 * (512 + 1),
 }
 
