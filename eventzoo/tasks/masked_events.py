@@ -82,7 +82,9 @@ class MaskedEvents(Training):
                 "softmax attention, which leaves a class token alone"
             )
         self.share, dim = share, backbone.out_channels
-        self.hidden = nn.Parameter(nn.init.trunc_normal_(torch.empty(dim), std=0.02))
+        if dim < 16:
+            raise EventZooError(f"MaskedEvents needs a dim of 16 at least, of a quarter of which places are read, not {dim}")
+        self.token = nn.Parameter(nn.init.trunc_normal_(torch.empty(dim), std=0.02))
         self.decoder = nn.Sequential(
             nn.Linear(dim, dim // 2),
             nn.LayerNorm(dim // 2),
@@ -99,7 +101,7 @@ class MaskedEvents(Training):
         """Recover the tokens where `hidden`, bool `[N]`, is True."""
         backbone: Any = self.backbone
         time = backbone.temporal(batch)
-        x = torch.where(hidden[:, None], self.hidden, backbone.spatial(batch)) + time
+        x = torch.where(hidden[:, None], self.token, backbone.spatial(batch)) + time
         x, _ = backbone.stages[0](x, batch.start)
         width, height = backbone.sensor_size
         events = torch.stack([batch.x, batch.y, batch.p], 1) / torch.tensor([width - 1, height - 1, 1], device=x.device) * 2 - 1

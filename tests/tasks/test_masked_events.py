@@ -114,8 +114,10 @@ def share_brighter(data, model):
     ("made", "said"),
     [
         (lambda: task(halving="before"), "halving: null"),
-        (lambda: MaskedEvents(eventzoo.backbones.Event2Vec(SIZE, dim=8, layers=(1, 1))), "one stage"),
-        (lambda: MaskedEvents(eventzoo.backbones.Event2Vec(SIZE, dim=8, layers=(1,)), share=1.0), "share must be between 0 and 1, not 1.0"),
+        (lambda: MaskedEvents(eventzoo.backbones.Event2Vec(SIZE, layers=(1, 1))), "one stage"),
+        (lambda: MaskedEvents(eventzoo.backbones.Event2Vec(SIZE, attention="softmax")), "no softmax attention"),
+        (lambda: MaskedEvents(eventzoo.backbones.Event2Vec(SIZE, dim=8)), "dim of 16 at least, .* not 8"),
+        (lambda: MaskedEvents(eventzoo.backbones.Event2Vec(SIZE), share=1.0), "share must be between 0 and 1, not 1.0"),
         (lambda: MaskedEvents(eventzoo.backbones.SparseVGG(SIZE)), "trains an Event2Vec, .* no SparseVGG"),
     ],
 )
