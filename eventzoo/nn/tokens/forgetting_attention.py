@@ -133,7 +133,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, since: Tensor, until: Tensor, mask:
 
 def _kernel(q: Tensor, k: Tensor, v: Tensor, forget: Tensor, start: Tensor) -> Tensor:
     """The same by flash-linear-attention."""
-    from fla.ops.forgetting_attn import parallel_forgetting_attn  # type: ignore[import-not-found]
+    from fla.ops.forgetting_attn import parallel_forgetting_attn
 
     order, begin = reversal(start), start.unique_consecutive()  # type: ignore[no-untyped-call]
     both = [

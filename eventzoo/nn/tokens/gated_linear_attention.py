@@ -95,7 +95,7 @@ def gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, start
     if q.device.type == "cpu" and not double:
         return _Recurrence.apply(q, k, v, decay.exp(), start)  # type: ignore[no-any-return,no-untyped-call]
     if HAS_FLA and q.is_cuda and not double and min(q.shape[-1], v.shape[-1]) >= 16 and len(q):
-        from fla.ops.gla import chunk_gla  # type: ignore[import-not-found]
+        from fla.ops.gla import chunk_gla
 
         begin = start.unique_consecutive()  # type: ignore[no-untyped-call]
         return chunk_gla(*(tensor[None] for tensor in (q, k, v, decay)), scale=1.0, cu_seqlens=begin)[0][0]  # type: ignore[no-any-return]
