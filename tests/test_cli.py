@@ -207,7 +207,7 @@ def test_mistakes_in_a_file_name_the_file(command_line, in_folder):
     (in_folder / "typo.yaml").write_text(
         "model: {class_path: Classification, init_args: {backbone: {class_path: AEGNN, init_args: {chanels: 3}}}}"
     )
-    with pytest.raises(SystemExit, match=r"Option 'chanels' is not accepted. Did you mean channels \(of .*AEGNN, GraphWen\)"):
+    with pytest.raises(SystemExit, match=r"Option 'chanels' is not accepted. Did you mean channels \(of .*AEGNN, GraphWen, SpikingCNN\)"):
         command_line("fit", "--config", "typo.yaml")
 
 
