@@ -21,8 +21,8 @@ class SpikingCNN(SteppedBackbone):
     Recordings of a batch may have different numbers of frames: what fills up the shorter ones counts neither in batch norm's statistics nor
     in a rate. Nothing is remembered from one batch to the next.
 
-    Source: Fang et al., "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks", ICCV 2021,
-    section 4 and table 2. Its last layer of ten neurons a class is left to the head. Neurons are those of SpikingJelly.
+    Source: Fang et al., "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks", ICCV 2021. Its
+    last layer, of ten neurons a class, is left to the head. Neurons are those of SpikingJelly.
 
     Args:
         sensor_size: `(width, height)` in pixels.

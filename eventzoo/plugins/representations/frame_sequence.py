@@ -28,8 +28,8 @@ class FrameSequence(Representation[Tensor]):
     So a frame is final once time has reached tₖ₊₁, and no frame depends on when the recording ends: what makes it possible to compute them
     while events come. How many there are differs between recordings; `WindowByTime` bounds it.
 
-    Source: Fang et al., "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks", ICCV 2021,
-    section 4.1, where a recording is divided into as many frames as are wanted; which a stream cannot be.
+    Source: Fang et al., "Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks", ICCV 2021, whose
+    frames divide a recording into as many parts as are wanted, of equally many events; a stream cannot be divided so.
 
     Args:
         step: Microseconds of a frame.
