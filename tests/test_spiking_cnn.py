@@ -12,7 +12,9 @@ from torch.nn import functional
 import eventzoo
 from eventzoo.errors import EventZooError
 from eventzoo.model import EventModel
+from eventzoo.nn.backbone import Backbone
 from eventzoo.nn.stepped import FrameBatch
+from eventzoo.specs import build
 from eventzoo.tasks.heads import ClassificationHead
 
 SIZE = (18, 13)
@@ -224,30 +226,31 @@ def test_nonsense_is_refused(settings, message):
         network(**settings)
 
 
-def test_without_spikingjelly_it_says_what_to_install():
-    """In a process of its own, where SpikingJelly cannot be found; nothing else is the worse for it, or imports it."""
+def test_without_spikingjelly_it_says_what_to_install(monkeypatch):
+    for name in ("spikingjelly", "spikingjelly.activation_based"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(EventZooError, match=r"SpikingCNN needs SpikingJelly, which cannot be imported \(.*\): pip install eventzoo\[snn\]"):
+        build({"class_path": "SpikingCNN", "init_args": {"sensor_size": [34, 34]}}, Backbone)
+
+
+@pytest.mark.slow
+def test_nothing_imports_spikingjelly_before_it_is_needed():
+    """Where SpikingJelly cannot be found, all parts can be, and nothing is the worse for it."""
     code = """
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == "spikingjelly":
-            tried.append(name)
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-tried = []
 sys.meta_path.insert(0, Absent())
 import eventzoo
 from eventzoo import registry
-from eventzoo.specs import build
-from eventzoo.nn.backbone import Backbone
-registry.get("backbones", "SpikingCNN")
-assert not tried, tried
+registry.load_all()
 try:
-    build({"class_path": "SpikingCNN", "init_args": {"sensor_size": [34, 34]}}, Backbone)
+    eventzoo.backbones.SpikingCNN((34, 34))
 except eventzoo.EventZooError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "SpikingCNN needs SpikingJelly" in done.stdout
-    assert "No module named 'spikingjelly'" in done.stdout
-    assert "pip install eventzoo[snn]" in done.stdout
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "(No module named 'spikingjelly')" in done.stdout
+    assert "PluginWarning" not in done.stderr
