@@ -33,12 +33,14 @@ class Tokens:
         state: State of type `stream.Tokens`.
         stream: State of type `stream.TokenStream`.
         events: The events in the window.
+        share: Events of each token.
     """
 
     domain: Domain
     state: State
     stream: State
     events: Domain
+    share: int
 
 
 class Table(NamedTuple):
@@ -62,10 +64,10 @@ class AsyncEventTokens(AsyncConverter):
             )
         events = plan.domain(plan.capacity, grows=True)
         track = plan.state(stream.make_stream(plan.sensor_size, window, plan.capacity), events, stream.PER_SITE)
-        tokens, state = _tokens(plan, track)
-        arguments: list[Argument] = [track, events.sites, state, tokens.sites]
+        tokens = _tokens(plan, track, events, 1)
+        arguments: list[Argument] = [track, events.sites, tokens.state, tokens.domain.sites]
         plan.begin(events, stream.push_events, arguments, lambda: stream.window_events(track.value))
-        return SimpleNamespace(start=Tokens(tokens, state, track, events))
+        return SimpleNamespace(start=tokens)
 
 
 class AsyncSpatialEmbedding(AsyncConverter):
@@ -78,7 +80,11 @@ class AsyncSpatialEmbedding(AsyncConverter):
         """The embedded tokens."""
         tokens = _of_batch(args, kwargs)
         if tuple(layer.sensor_size) != tuple(plan.sensor_size):
-            raise EventZooError(f"{plan.layer} is made for a sensor of {layer.sensor_size}, the stream's has {plan.sensor_size}")
+            made_for, given = ("×".join(map(str, size)) for size in (layer.sensor_size, plan.sensor_size))
+            raise EventZooError(
+                f"{plan.layer} is made for a {made_for} sensor, the events that reach it are of {given}; make the network for "
+                "that size, or let the model's transforms crop or scale the events"
+            )
         table = plan.weights(Table(layer.table().float().cpu().numpy()))
         embedded = plan.features(tokens.domain, layer.dim)
         arguments: list[Argument] = [table.array("rows"), tokens.state.array("place"), tokens.domain.sites, embedded.rows]
@@ -94,8 +100,10 @@ class AsyncGapConv(AsyncConverter):
     def convert(self, plan: Plan, layer: GapConv, *args: Any, **kwargs: Any) -> Features:
         """The embedded tokens."""
         tokens = _of_batch(args, kwargs)
-        if not layer.causal or layer.time_scale is None:
-            raise Unsupported("it sees later tokens, or measures time by the recording's end; a causal one with a time_scale does not")
+        if not layer.causal:
+            raise Unsupported("it sees later tokens, unlike that of a causal network")
+        if layer.time_scale is None:
+            raise Unsupported("it measures time by the recording's end, unlike one with a time_scale")
         own, count = _arrays(layer), len(layer.convs)
         convs = [own[f"convs.{k}.weight"].reshape(-1, 3) for k in range(count)]
         widths = [1, *map(len, convs)]
@@ -119,7 +127,7 @@ class AsyncTimeEmbedding(AsyncConverter):
         """The embedded tokens."""
         tokens = _of_batch(args, kwargs)
         if layer.time_scale is None:
-            raise Unsupported("it measures time by the recording's end; with a time_scale it does not")
+            raise Unsupported("it measures time by the recording's end, unlike one with a time_scale")
         rate, phase = np.ones(layer.dim, np.float32), np.zeros(layer.dim, np.float32)
         kind, scale, own = np.full(layer.dim, time.LINE), 1.0, _arrays(layer)
         if isinstance(layer, Time2Vec):
@@ -143,7 +151,7 @@ class AsyncGatedLinearAttention(AsyncConverter):
         """What tokens see."""
         x, tokens = _given(args, kwargs)
         if layer.bidirectional:
-            raise Unsupported("tokens see what comes after them; a causal network's do not")
+            raise Unsupported("tokens see what comes after them, unlike those of a causal network")
         own = _arrays(layer)
         project = np.concatenate([own[f"{part}.weight"] for part in ("query", "key", "value", "gate", "decay.0")]).T
         up, output = own["decay.1.weight"].T, own["output.weight"].T
@@ -185,13 +193,13 @@ class AsyncHalveTokens(AsyncConverter):
         """The means."""
         x, tokens = _given(args, kwargs)
         if not layer.causal:
-            raise Unsupported("the last token of an odd number may change; a causal network leaves it out")
-        domain, state = _tokens(plan, tokens.stream)
-        halved = plan.features(domain, x.channels)
+            raise Unsupported("the last token of an odd number may change, which a causal network leaves out")
+        into = _tokens(plan, tokens.stream, tokens.events, 2 * tokens.share)
+        halved = plan.features(into.domain, x.channels)
         pending = plan.state(stream.Pending(np.zeros(x.channels, np.float32), np.zeros(1, np.int64)))
-        arguments: list[Argument] = [pending, tokens.state, tokens.domain.sites, x.rows, state, domain.sites, halved.rows]
-        plan.step(stream.halve, arguments, domain, Cost(site=2 * x.channels))
-        return halved, Tokens(domain, state, tokens.stream, tokens.events)
+        arguments: list[Argument] = [pending, tokens.state, tokens.domain.sites, x.rows, into.state, into.domain.sites, halved.rows]
+        plan.step(stream.halve, arguments, into.domain, Cost(site=2 * x.channels))
+        return halved, into
 
 
 class AsyncTokenMean(AsyncConverter):
@@ -216,10 +224,10 @@ class AsyncTokenMean(AsyncConverter):
         return pooled
 
 
-def _tokens(plan: Plan, track: State) -> tuple[Domain, State]:
-    """Sites of the tokens of a transaction, and what is known of them."""
+def _tokens(plan: Plan, track: State, events: Domain, share: int) -> Tokens:
+    """Tokens of `share` events each."""
     state = plan.state(stream.make_tokens(CHUNK))
-    return plan.domain(CHUNK, ever=lambda: int(track.value.at[stream.LAST])), state
+    return Tokens(plan.domain(CHUNK, ever=lambda: int(track.value.at[stream.LAST]) // share), state, track, events, share)
 
 
 def _of_batch(args: Sequence[Any], kwargs: dict[str, Any]) -> Tokens:
