@@ -164,6 +164,37 @@ def test_halving(count, sizes):
     np.testing.assert_array_equal(np.array(found).reshape(-1, 3), expected)
 
 
+class Pooled:
+    """The mean of a window of tokens `[N, C]` at times `t`, from the events that come on; of rings of so many slots."""
+
+    def __init__(self, x, t, window, halved, capacity):
+        self.x, self.t, self.channels = x, t, x.shape[1]
+        self.events, self.event_sites = stream.make_stream((8, 8), window, capacity), make_sites(capacity)
+        self.tokens = self._room()
+        self.halves = self._room() if halved else None
+        self.pending = stream.Pending(np.zeros(self.channels, np.float32), np.zeros(1, np.int64))
+        self.mean = stream.Mean(np.zeros(self.channels, np.float64), np.zeros(2, np.int64))
+        self.kept = stream.Kept(np.zeros((capacity, self.channels), np.float32), np.zeros(capacity, np.bool_))
+        self.one, self.pooled = make_sites(1), make_rows(1, self.channels)
+
+    def _room(self):
+        return stream.make_tokens(CAPACITY), make_sites(CAPACITY), make_rows(CAPACITY, self.channels)
+
+    def take(self, begin, end, now=stream.NEVER):
+        """One transaction: the events `begin` to `end`; the mean after it."""
+        (tokens, sites, rows), nothing = self.tokens, np.zeros(len(self.t), np.int16)
+        columns = nothing, nothing, self.t, nothing > 0
+        assert stream.push_events(self.events, self.event_sites, tokens, sites, *columns, begin, end, now) == end
+        rows.rows[: end - begin] = self.x[begin:end]
+        rows.counts[0] = end - begin
+        if self.halves:
+            stream.halve(self.pending, tokens, sites, rows, *self.halves)
+            tokens, sites, rows = self.halves
+        site_kernels.begin_fixed(self.one)
+        stream.move_mean(self.mean, self.kept, self.events.at, tokens, sites.counts, rows.rows, self.one, self.pooled)
+        return self.pooled.rows[0]
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     gaps=st.lists(st.sampled_from([0, 0, 1, 2, 30]), min_size=1, max_size=60),
@@ -173,47 +204,34 @@ def test_halving(count, sizes):
     advances=st.booleans(),
 )
 def test_the_mean_of_a_window(gaps, sizes, window, halved, advances):
-    """Of rings so short that slots are used again, from the events that come to the mean of those that are there."""
+    """Of rings so short that slots are used again, pushed in any pieces and, to the bit, one by one."""
     t = np.cumsum(gaps) + 10**12
-    x = rng_of(len(t)).normal(size=(len(t), 2)).astype(np.float32)
+    rng, share = rng_of(len(t)), 1 + halved
+    x = (rng.normal(size=(len(t), 2)) * 10.0 ** rng.integers(-6, 7, (len(t), 1))).astype(np.float32)
     capacity = 32 if window[1] is None else 128  # at least those of the window and a transaction's
-    events = stream.make_stream((8, 8), window, capacity), make_sites(capacity)
-    tokens, sites, rows = stream.make_tokens(CAPACITY), make_sites(CAPACITY), make_rows(CAPACITY, 2)
-    into = stream.make_tokens(CAPACITY), make_sites(CAPACITY), make_rows(CAPACITY, 2)
-    pending = stream.Pending(np.zeros(2, np.float32), np.zeros(1, np.int64))
-    mean = stream.Mean(np.zeros(2, np.float64), np.zeros(2, np.int64))
-    kept = stream.Kept(np.zeros((capacity, 2), np.float32), np.zeros(capacity, np.bool_))
-    one, pooled = make_sites(1), make_rows(1, 2)
-    zeros, share = np.zeros(len(t), np.int16), 1 + halved
+    network, single = (Pooled(x, t, window, halved, capacity) for _ in range(2))
     for first, last in pieces(len(t), sizes):
-        steps = [(first, last, stream.NEVER)]
-        if advances:
-            steps += [(last, last, int(t[last - 1] if last else t[0]) + 2)] if last == len(t) else []
+        steps = [(first, last, stream.NEVER), *([(last, last, int(t[-1]) + 2)] if advances and last == len(t) else [])]
         for begin, end, now in steps:
-            taken = stream.push_events(*events, tokens, sites, zeros, zeros, t, zeros > 0, begin, end, now)
-            assert taken == end
-            rows.rows[: end - begin] = x[begin:end]
-            rows.counts[0] = end - begin
-            given_tokens = tokens, sites, rows
-            if halved:
-                stream.halve(pending, *given_tokens, *into)
-                given_tokens = into
-            site_kernels.begin_fixed(one)
-            stream.move_mean(mean, kept, events[0].at, given_tokens[0], given_tokens[1].counts, given_tokens[2].rows, one, pooled)
+            found = network.take(begin, end, now)
+            for n in range(begin, end):
+                single.take(n, n + 1)
+            if now != stream.NEVER:
+                single.take(end, end, now)
+            np.testing.assert_array_equal(network.mean.total, single.mean.total)
             clock = max(now, int(t[end - 1])) if end else int(t[0])
             inside = np.arange(len(t)) < end
             if window[0] is not None:
                 inside[: max(end - window[0], 0)] = False
             else:
                 inside &= clock - t < window[1]
-            assert np.array_equal(stream.window_events(events[0])[2], t[inside])
-            assert events[1].alive.sum() == inside.sum()
+            np.testing.assert_array_equal(stream.window_events(network.events)[2], t[inside])
+            assert network.event_sites.alive.sum() == inside.sum()
             last_events = [n for n in range(end) if n % share == share - 1 and inside[n]]
             expected = np.mean([x[n - share + 1 : n + 1].mean(0) for n in last_events], 0) if last_events else np.zeros(2)
-            assert mean.at[stream.COUNT] == len(last_events)
-            np.testing.assert_allclose(pooled.rows[0], expected, rtol=1e-6, atol=1e-6)
-            if not last_events:
-                assert (mean.total == 0).all()
+            assert network.mean.at[stream.COUNT] == len(last_events)
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+            assert last_events or (network.mean.total == 0).all()
 
 
 def test_the_mean_of_all():
