@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eventzoo.kernels.asynchronous import sites as site_kernels
@@ -201,9 +201,10 @@ class Pooled:
     sizes=st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any),
     window=st.sampled_from([(1, None), (2, None), (5, None), (16, None), (None, 1), (None, 3), (None, 31), (None, 10**6)]),
     halved=st.booleans(),
-    advances=st.booleans(),
+    silence=st.sampled_from([None, 2, 10**7]),
 )
-def test_the_mean_of_a_window(gaps, sizes, window, halved, advances):
+@example(gaps=[1] * 60, sizes=[9], window=(None, 31), halved=False, silence=10**7)
+def test_the_mean_of_a_window(gaps, sizes, window, halved, silence):
     """Of rings so short that slots are used again, pushed in any pieces and, to the bit, one by one."""
     t = np.cumsum(gaps) + 10**12
     rng, share = rng_of(len(t)), 1 + halved
@@ -211,7 +212,7 @@ def test_the_mean_of_a_window(gaps, sizes, window, halved, advances):
     capacity = 32 if window[1] is None else 128  # at least those of the window and a transaction's
     network, single = (Pooled(x, t, window, halved, capacity) for _ in range(2))
     for first, last in pieces(len(t), sizes):
-        steps = [(first, last, stream.NEVER), *([(last, last, int(t[-1]) + 2)] if advances and last == len(t) else [])]
+        steps = [(first, last, stream.NEVER), *([(last, last, int(t[-1]) + silence)] if silence and last == len(t) else [])]
         for begin, end, now in steps:
             found = network.take(begin, end, now)
             for n in range(begin, end):
