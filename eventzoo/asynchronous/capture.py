@@ -113,6 +113,7 @@ class _Tracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record a layer; one that torch cannot look into, for its control flow, as one operation."""
+        self.create_arg((args, kwargs))  # parts of a batch become operations when they are first used: not among those erased below
         before, depth = list(self.graph.nodes), len(self.module_stack)
         try:
             return super().call_module(m, forward, args, kwargs)
@@ -156,7 +157,8 @@ def capture(model: "EventModel", plan: Plan) -> Captured:
             values[node] = _value(node, graph, batch, values, known, plan)
         except Unsupported as reason:
             if any(_is_forgotten(values[given]) for given in node.all_input_nodes):
-                raise Unsupported(f"{plan.layer}: {reason}, and what it needs has been forgotten") from reason
+                cause = fallbacks[0] if fallbacks else Fallback(plan.layer, str(reason))
+                raise Unsupported(f"{cause}, and what it needs has been forgotten") from reason
             if plan.window.history and any(_of_events(values[given], plan) for given in node.all_input_nodes):
                 raise EventZooError(
                     f"{plan.layer}: {reason}, so that its events' features cannot be final; leave out the window's history"

@@ -93,7 +93,7 @@ def refused(model, window=None):
 
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
 def test_a_layer_without_a_converter(between, classifier, rough, window):
-    model = classifier(between(lambda self, x, _: self.norm(x), norm=nn.LayerNorm(4)))
+    model = classifier(between(lambda self, x, _: self.norm(x), norm=nn.GroupNorm(1, 4)))
     assert agree(model, rough(60, 1, SIZE), window)[:2] == ["norm", "pool"]
     said = refused(model, window)
     assert "norm: there is no async converter for it; pool: it comes after norm" in said
@@ -138,7 +138,7 @@ def test_what_cannot_be_known_while_features_are_final(between, classifier):
 
 def test_a_layer_behind_the_pools_while_features_are_final(one_convolution, classifier, head_of, rough):
     model = classifier(one_convolution)
-    model.head = head_of(nn.Flatten(), nn.LayerNorm(24), nn.Linear(24, 3))
+    model.head = head_of(nn.Flatten(), nn.GroupNorm(1, 24), nn.Linear(24, 3))
     stream = model.asynchronous(Window(events=30, history=True))
     assert stream.fallbacks[0].name == "head.layers.1"
     events = rough(100, 5, SIZE)

@@ -199,7 +199,7 @@ def test_a_network_of_images(reader, rough, representation):
 def test_a_layer_without_a_converter(reader, rough):
     """It is given the image as it stands."""
     model, events = reader(representations.Histogram()), rough(100, 4, (12, 9))
-    model.backbone.linear = nn.Sequential(nn.LayerNorm(216), model.backbone.linear)
+    model.backbone.linear = nn.Sequential(nn.GroupNorm(1, 216), model.backbone.linear)
     stream = model.asynchronous(Window(events=30))
     assert stream.fallbacks[0].name == "linear.0"
     outputs = stream.push_each(events)

@@ -27,7 +27,7 @@ def test_it_passes(aegnn, rough):
 
 def test_a_layer_that_runs_densely(one_convolution, classifier, head_of, rough):
     model = classifier(one_convolution)
-    model.head = head_of(nn.Flatten(), nn.LayerNorm(24), nn.Linear(24, 3))
+    model.head = head_of(nn.Flatten(), nn.GroupNorm(1, 24), nn.Linear(24, 3))
     with pytest.raises(EventZooError, match=r"not all of the model runs event by event: head\.layers\.1"):
         check_async_converter(model, rough(10, size=(20, 16)))
 
