@@ -381,7 +381,7 @@ def test_long_compilation_is_announced(command_line, model, recording, monkeypat
     monkeypatch.setattr("eventzoo.commands.streaming.inputs._PATIENCE", 0)
     command_line("stream", "--model", model, "--input", recording[0])
     ((text, file, flush),) = texts
-    assert "compiling the network for this machine" in text
+    assert "one that is new to this machine is compiled once" in text
     assert (file, flush) == (sys.stderr, True)
 
 

@@ -75,7 +75,7 @@ def window_of(given: argparse.Namespace) -> "Window":
 
 def compiled(model: "EventModel", window: "Window") -> "AsyncModel":
     """The asynchronous form of a model. Says what takes so long, if it does, and what runs densely."""
-    text = "compiling the network for this machine; this is done once, and takes about half a minute"
+    text = "preparing the network; one that is new to this machine is compiled once, which takes about half a minute"
     notice = threading.Timer(_PATIENCE, print, [text], {"file": sys.stderr, "flush": True})
     notice.daemon = True
     notice.start()
