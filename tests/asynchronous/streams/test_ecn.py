@@ -27,7 +27,7 @@ RECORDINGS = {  # and settings of the stream and the horizon that fit it
     "coarse": ((400, 20_000), {"tick": 1_000}, {"decay_time": 300, "horizon": 6_000}),
 }
 MEMORIES = ["window", pytest.param("trace", marks=pytest.mark.slow)]
-slow = pytest.mark.slow
+pytestmark = pytest.mark.slow  # a network of streams takes a minute to compile
 
 
 class Varied(ECN):
@@ -70,19 +70,9 @@ def close(found, expected, tolerance=1e-5):
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
-@pytest.mark.parametrize(
-    ("name", "memory", "ties"),
-    [
-        ("dense", "window", "together"),
-        *(
-            pytest.param(name, memory, ties, marks=slow)
-            for name in RECORDINGS
-            for memory in ("window", "trace")
-            for ties in ("together", "in order")
-            if (name, memory, ties) != ("dense", "window", "together")
-        ),
-    ],
-)
+@pytest.mark.parametrize("ties", ["together", "in order"])
+@pytest.mark.parametrize("memory", ["window", "trace"])
+@pytest.mark.parametrize("name", RECORDINGS)
 def test_each_event_counts_as_in_the_whole_recording(ecn, recorded, name, memory, ties):
     span, clock, settings = RECORDINGS[name]
     model = ecn(memory, ties=ties, **settings)
@@ -234,7 +224,6 @@ def test_a_layer_of_events_that_has_no_converter(ecn, recorded, window):
         np.testing.assert_array_equal(stream.head_output(), model.output(events[: first + 40]))
 
 
-@slow
 @pytest.mark.parametrize("window", [Window(), HISTORY], ids=str)
 def test_a_layer_of_voxels_that_has_no_converter(ecn, recorded, window):
     model, events = ecn(kind=VariedVoxels), recorded(400, 1_500, 10)
@@ -250,7 +239,6 @@ def recipe(name):
     return yaml.safe_load((CONFIGS / f"ecn_{name}.yaml").read_text())
 
 
-@slow
 @pytest.mark.parametrize("memory", ["window", "trace"])
 def test_real_digits(published, realdata, memory):
     """Two recordings of N-MNIST, after every hundredth event, of the published network's settings."""
@@ -268,7 +256,6 @@ def test_real_digits(published, realdata, memory):
     assert sum(name.startswith("eventzoo_network_") for name in set(sys.modules) - compiled) <= 1
 
 
-@slow
 def test_a_real_object(published, realdata):
     """N-Caltech101's camera, and the published network's settings."""
     (path, *_) = sorted((realdata / "N-Caltech101").rglob("*.bin"))
@@ -281,7 +268,6 @@ def test_a_real_object(published, realdata):
         close(stream.head_output(), model.output(Resize((120, 90)).on_stream(events[:count], 0)))
 
 
-@slow
 def test_the_commands(ecn, recorded, command_line, tmp_path, capsys):
     model, events = ecn(), recorded(500, 1_500, 11)
     name = f"local-dir:{model.save(tmp_path / 'ecn')}"
