@@ -26,7 +26,7 @@ RECORDINGS = {  # and settings of the stream and the horizon that fit it
     "at once": ((400, 1), {}, {}),
     "coarse": ((400, 20_000), {"tick": 1_000}, {"decay_time": 300, "horizon": 6_000}),
 }
-MEMORIES = ["window", pytest.param("trace", marks=pytest.mark.slow)]
+MEMORIES = ["window", "trace"]
 pytestmark = pytest.mark.slow  # a network of streams takes a minute to compile
 
 
