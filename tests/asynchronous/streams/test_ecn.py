@@ -1,7 +1,6 @@
 """ECN event by event: what the network says of the whole recording."""
 
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
