@@ -114,10 +114,12 @@ def chunked_gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, decay: Tenso
         q, k, decay: `[B, heads, L, K]`; v: `[B, heads, L, V]`.
         output: `[B, heads, L, V]`.
     """
+    if q.shape[2] == 0:
+        return v
     state = q.new_zeros(*q.shape[:2], q.shape[3], v.shape[3])
     outputs = []
-    for first in range(0, q.shape[2], _CHUNK):
-        queries, keys, values, decays = (tensor[:, :, first : first + _CHUNK] for tensor in (q, k, v, decay))
+    chunks = (torch.split(tensor, _CHUNK, 2) for tensor in (q, k, v, decay))  # slices would each have a gradient of the whole's size
+    for queries, keys, values, decays in zip(*chunks, strict=True):
         length = queries.shape[2]
         past = torch.ones(length, length, dtype=torch.bool, device=q.device).tril()
         before = past.tril(-1)[:, :, None]
@@ -126,7 +128,7 @@ def chunked_gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, decay: Tenso
         whole = decays.cumsum(2)
         outputs.append(weights @ values + (queries * whole.exp()) @ state)
         state = whole[:, :, -1].exp()[..., None] * state + (keys * since[:, :, -1].exp()).mT @ values
-    return torch.cat(outputs, 2) if outputs else v
+    return torch.cat(outputs, 2)
 
 
 class _Recurrence(torch.autograd.Function):
