@@ -15,6 +15,8 @@ from eventzoo.tasks.heads import YOLOHead, YOLOXHead
 from eventzoo.tasks.results import Detections
 from eventzoo.testing import check_async_converter, synchronous_output
 
+pytestmark = pytest.mark.slow  # a network has to be compiled
+
 SIZE = (20, 16)
 CLASSES = ("cup", "hand")
 
@@ -64,7 +66,6 @@ def test_a_yolo_head(aegnn, rough):
     assert isinstance(stream.output(), Detections)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("causal", "boxes"), [(True, 1), (False, 2)])
 def test_every_window_with_a_yolo_head(aegnn, rough, causal, boxes):
     model = aegnn(causal)
@@ -72,7 +73,6 @@ def test_every_window_with_a_yolo_head(aegnn, rough, causal, boxes):
     check_async_converter(model, rough(200, 2))
 
 
-@pytest.mark.slow
 def test_every_aegnn_with_a_yolox_head(detector, rough):
     for number, (causal, positions, most, branches) in enumerate(itertools.product((True, False), ("mean", "centre"), (8, None), (4, 9))):
         torch.manual_seed(number)

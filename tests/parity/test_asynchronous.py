@@ -9,6 +9,8 @@ from eventzoo.data.dataset import Sample
 from eventzoo.data.transforms import CentreCrop
 from eventzoo.testing import check_async_converter, synchronous_output
 
+pytestmark = pytest.mark.slow  # a network has to be compiled
+
 
 def compare(model, events, window, every, tolerance=1e-4):
     """Answers after every event; those after some of them are compared."""
@@ -33,7 +35,6 @@ def test_the_trained_network(trained):
     np.testing.assert_allclose(last, answers[0], rtol=0, atol=1e-4 * np.abs(answers).max())
 
 
-@pytest.mark.slow
 def test_the_trained_network_over_all_of_the_recording(trained):
     compare(trained.model, trained.events, Window(), every=10)
 
@@ -54,7 +55,6 @@ def test_other_cameras(trained, realdata, name):
         compare(trained.model, events, window, every=100)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_all_windows_on_other_cameras(trained, realdata, name):
     check_async_converter(trained.model, cropped(realdata / name, 3_000))
