@@ -15,6 +15,8 @@ import numpy as np
 import torch
 
 import eventzoo
+from eventzoo.data.dataset import Sample
+from eventzoo.data.transforms import CentreCrop
 from eventzoo.events import Events
 from eventzoo.model import EventModel
 from eventzoo.nn.tokens.batch import HalveTokens
@@ -65,15 +67,12 @@ def main() -> None:
     root = os.environ.get("EVENTZOO_REALDATA")
     if not root:
         raise SystemExit("set EVENTZOO_REALDATA to the folder that holds N-MNIST/Train and N-Caltech101/Caltech101")
-    paths = Path(root, "N-Caltech101").glob("Caltech101/*/*.bin")
-    whole = next(events for events in map(eventzoo.read, sorted(paths)) if len(events) >= 4 * EVENTS)
-    inside = (np.abs(whole.x - 119.5) < 64) & (np.abs(whole.y - 89.5) < 64)
-    middle = Events(whole.x[inside] - 56, whole.y[inside] - 26, whole.t[inside], whole.p[inside], (128, 128))
-    wide = Events(whole.x, whole.y, whole.t, whole.p, (240, 180))
+    whole = eventzoo.read(next(Path(root, "N-Caltech101").glob("Caltech101/*/*.bin")), sensor_size=(240, 180))
+    middle = CentreCrop((128, 128))(Sample(whole, 0, "whole"), np.random.default_rng(0)).events
     paths = [sorted(Path(root, "N-MNIST", "Train", str(digit)).glob("*.bin"))[0] for digit in range(10)]
     digits = [eventzoo.read(path, sensor_size=(34, 34)) for path in paths]
     for title, network, recordings in (
-        ("ASL-DVS", ASL, [wide[:EVENTS]]),
+        ("ASL-DVS", ASL, [whole[:EVENTS]]),
         ("DVS Gesture", GESTURE | {"time_scale": 100, "gaps": "log"}, [middle[:EVENTS]]),
         ("N-MNIST", NMNIST, digits),
     ):
