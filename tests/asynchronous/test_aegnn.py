@@ -48,7 +48,7 @@ def test_all_settings_with_each_other(aegnn, rough):
     choices = itertools.product((True, False), ("mean", "centre"), (8, 32, None), (2, 3), (2, 3), (True, False))
     for number, (causal, positions, most, dim, size, root) in enumerate(choices):
         model = aegnn(causal, most, coarse_positions=positions, dim=dim, kernel_size=size, root_weight=root, bias=not root)
-        check_async_converter(model, rough(200, number), seed=number)
+        check_async_converter(model, rough(120, number), seed=number)
 
 
 @st.composite
