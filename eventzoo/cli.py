@@ -106,6 +106,6 @@ def overview() -> str:
             lines.append(f"  {name:<20}{packages}{'   (ambiguous: two packages claim this name)' if len(claims) > 1 else ''}")
         if not registry.entries(group):
             lines.append("  none")
-    lines += ["models", *(f"  {name}" for name in shipped.names("zoo"))]
-    lines += ["recipes", *(f"  configs/{name}.yaml" for name in shipped.names("configs"))]
+    lines += ["models", *(f"  {name}" for name in shipped.files("zoo"))]
+    lines += ["recipes", *(f"  configs/{name}.yaml" for name in shipped.files("configs"))]
     return "\n".join(lines)

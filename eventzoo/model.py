@@ -1,5 +1,6 @@
 """EventModel: what is saved, loaded and asked."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import nn
 
 import eventzoo
@@ -27,9 +28,9 @@ from eventzoo.specs import build, spec_of
 from eventzoo.tasks.heads import Head
 from eventzoo.tasks.results import Result
 
-FORMAT = 2  # 1, which was never released, had no head
+FORMAT = 3  # 1, which had no head, and 2, which had no checksum, were never released
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-_KEYS = {"format", "eventzoo", "task", "classes", "sensor_size", "representation", "transforms", "backbone", "head"}
+_KEYS = {"format", "eventzoo", "task", "classes", "sensor_size", "representation", "transforms", "backbone", "head", "sha256"}
 
 
 class EventModel(nn.Module):
@@ -126,11 +127,13 @@ class EventModel(nn.Module):
             "backbone": spec_of(self.backbone),
             "head": spec_of(self.head),
         }
+        weights = save({name: tensor.contiguous() for name, tensor in self.state_dict().items()})
+        config["sha256"] = hashlib.sha256(weights).hexdigest()
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             (scratch / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, scratch / WEIGHTS)
+            (scratch / WEIGHTS).write_bytes(weights)
             scratch.chmod(0o755)
             if folder.exists():
                 folder.rmdir()
@@ -144,7 +147,7 @@ class EventModel(nn.Module):
         """The model that `save` wrote. Executes nothing from the folder: the parts are named, the weights are safetensors.
 
         Raises:
-            EventZooError: The folder is not a saved model, is of a newer version, or its weights do not fit.
+            EventZooError: The folder is not a saved model, is of a newer version, or its weights are not those that it was saved with.
         """
         folder = Path(folder)
         config = _read_config(folder)
@@ -158,7 +161,13 @@ class EventModel(nn.Module):
         if head.task != config["task"]:
             raise EventZooError(f"{where}: task is {config['task']}, but {type(head).__name__} is a head for {head.task}")
         try:
-            model.load_state_dict(load_file(folder / WEIGHTS))
+            weights = (folder / WEIGHTS).read_bytes()
+            if (found := hashlib.sha256(weights).hexdigest()) != config["sha256"]:
+                raise EventZooError(
+                    f"{folder / WEIGHTS} is truncated, damaged or another model's: {len(weights):,} bytes with SHA-256 {found}, not the "
+                    f"{config['sha256']} that {CONFIG} names; fetch or save the model anew"
+                )
+            model.load_state_dict(load(weights))
         except (OSError, SafetensorError, RuntimeError) as error:
             raise EventZooError(f"{folder / WEIGHTS} does not hold the weights of this model: {error}") from error
         return model
@@ -183,6 +192,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     wrong = {*_KEYS ^ set(config), *(key for key, kind in kinds.items() if not isinstance(config.get(key), kind))}
     if config.get("task") not in get_args(TaskName):
         wrong.add("task")
+    if not isinstance(config.get("sha256"), str):
+        wrong.add("sha256")
     if "sensor_size" not in wrong and [type(side) for side in config["sensor_size"]] != [int, int]:
         wrong.add("sensor_size")
     if "classes" not in wrong and not (config["classes"] and all(isinstance(name, str) for name in config["classes"])):

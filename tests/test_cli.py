@@ -11,7 +11,6 @@ import torch
 from lightning.pytorch import Callback
 
 import eventzoo
-from eventzoo.zoo import cards
 
 REPOSITORY = Path(__file__).parents[1]
 SMALL = (
@@ -183,7 +182,7 @@ def test_killed_and_resumed_equals_undisturbed(command_line, in_folder, store, s
         (["fit", *SMALL, "--data.dataset", "NMNIST"], "NMNIST: no train recordings under"),
         (
             ["fit", "--config", "no_such.yaml"],
-            "there is no config no_such.yaml; recipes that ship with eventzoo: aegnn_",
+            "there is no config no_such.yaml; recipes that are installed: aegnn_",
         ),
         (["fit", *SMALL, "--ckpt_path", "no_such.ckpt"], "there is no checkpoint "),
         (["test", *SMALL], "test needs a trained network: give --ckpt_path"),
@@ -248,31 +247,6 @@ def test_list_and_info(command_line, capsys):
 def test_list_into_a_closed_pipe_is_quiet():
     done = subprocess.run(f"{sys.executable} -m eventzoo list | true", shell=True, capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr == ""
-
-
-@pytest.mark.parametrize("name", eventzoo.list_models())
-def test_cards_are_complete_and_their_recipes_exist(name):
-    card = cards.card(name)
-    assert (REPOSITORY / card.config).is_file()
-    assert card.measured
-    assert name in str(card)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[1]", "is not a model card"),
-        ("summary: x", r"missing or unknown in ModelCard: \['config', 'paper', 'task'\]"),
-        ("{summary: x, config: c, paper: p, task: t, extra: 1}", "unknown in ModelCard: .'extra'"),
-        ("{summary: 3, config: c, paper: p, task: t}", "summary must be a str, not 3"),
-        ("{summary: s, config: c, paper: p, task: t, measured: [{dataset: d, split: s, name: n, value: high}]}", "value must be a float"),
-        ("{", "cannot be read"),
-    ],
-)
-def test_bad_cards_are_refused(tmp_path, text, message):
-    (tmp_path / "card.yaml").write_text(text)
-    with pytest.raises(eventzoo.EventZooError, match=message):
-        cards.read_card(tmp_path / "card.yaml")
 
 
 @pytest.fixture

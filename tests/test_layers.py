@@ -15,8 +15,8 @@ LAYERS = [
     {"tasks"},
     {"asynchronous"},
     {"model", "plots", "evaluation"},
-    {"testing"},
     {"zoo"},
+    {"testing"},
     {"cli", "commands", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 
@@ -87,7 +88,7 @@ def test_nothing_is_overwritten_or_left_half_written(model, tmp_path, monkeypatc
     def full_disk(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("eventzoo.model.save_file", full_disk)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
     with pytest.raises(OSError, match="No space left"):
         model.save(tmp_path / "full")
     assert sorted(os.listdir(tmp_path)) == ["empty", "taken"]
@@ -103,6 +104,11 @@ def change(folder, **entries):
     (folder / "config.json").write_text(json.dumps({**config, **entries}))
 
 
+def replace_weights(folder, weights):
+    (folder / "model.safetensors").write_bytes(weights)
+    change(folder, sha256=hashlib.sha256(weights).hexdigest())
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -112,7 +118,7 @@ def change(folder, **entries):
         (lambda folder: (folder / "config.json").write_text("[]"), "names no format"),
         (lambda folder: change(folder, format=1), "is of format 1, of a development version"),
         (lambda folder: change(folder, task="detection"), "task is detection, but ClassificationHead is a head for classification"),
-        (lambda folder: change(folder, format=3, eventzoo="9.1"), "is of format 3, written by eventzoo 9.1; upgrade eventzoo"),
+        (lambda folder: change(folder, format=4, eventzoo="9.1"), "is of format 4, written by eventzoo 9.1; upgrade eventzoo"),
         (lambda folder: change(folder, extra=1), "is damaged; look at: extra"),
         (lambda folder: change(folder, classes="abc"), "is damaged; look at: classes"),
         (lambda folder: change(folder, classes=[]), "is damaged"),
@@ -122,10 +128,11 @@ def change(folder, **entries):
         (lambda folder: change(folder, backbone={"class_path": "os.system"}), "backbone: refusing to import 'os.system'"),
         (lambda folder: change(folder, transforms=[{"class_path": "EventGraph"}]), "config.json: transforms: "),
         (lambda folder: (folder / "model.safetensors").unlink(), "does not hold the weights"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 100), "does not hold the weights"),
+        (lambda folder: change(folder, sha256=3), "is damaged; look at: sha256"),
+        (lambda folder: replace_weights(folder, b"\0" * 100), "does not hold the weights"),
         (
             lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-7]),
-            "does not hold the weights",
+            r"is truncated, damaged or another model's: [\d,]+ bytes with SHA-256",
         ),
         (lambda folder: change(folder, classes=["a", "b"]), r"(?s)does not hold the weights.*size mismatch"),
     ],
@@ -141,10 +148,21 @@ def test_a_pickle_in_place_of_the_weights_is_not_run(folder, tmp_path):
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'hacked'}",)
 
-    torch.save(Bomb(), folder / "model.safetensors")
+    torch.save(Bomb(), tmp_path / "bomb")
+    replace_weights(folder, (tmp_path / "bomb").read_bytes())
     with pytest.raises(EventZooError, match="does not hold the weights"):
         eventzoo.load(f"local-dir:{folder}")
     assert not (tmp_path / "hacked").exists()
+
+
+def test_swapped_weights_are_refused(folder, model, tmp_path):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    other = model.save(tmp_path / "other")
+    (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+    with pytest.raises(EventZooError, match="another model's"):
+        eventzoo.load(f"local-dir:{folder}")
 
 
 def test_names_that_are_no_models(tmp_path):
@@ -154,5 +172,5 @@ def test_names_that_are_no_models(tmp_path):
         eventzoo.load("runs/model")
     with pytest.raises(EventZooError, match=r"no model named 'aegnn-nmist'. Did you mean aegnn-nmnist"):
         eventzoo.load("aegnn-nmist")
-    with pytest.raises(EventZooError, match=r"no published weights; train them with `eventzoo fit --config configs/aegnn_nmnist.yaml`"):
-        eventzoo.load("aegnn-nmnist")
+    with pytest.raises(EventZooError, match="has its own weights"):
+        eventzoo.load(f"local-dir:{tmp_path}", pretrained=False)

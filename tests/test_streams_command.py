@@ -109,7 +109,7 @@ def test_a_recipe_s_streams(command_line, recording, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in shipped.names("configs") if name.startswith("ecn")])
+@pytest.mark.parametrize("name", [name for name in shipped.files("configs") if name.startswith("ecn")])
 def test_recipes_that_ship(command_line, tmp_path, make_events, capsys, name):
     eventzoo.write(tmp_path / "a.dat", make_events(3000, (34, 34)))
     command_line("streams", tmp_path / "a.dat", "--config", name)

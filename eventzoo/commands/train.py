@@ -247,9 +247,10 @@ def with_shipped_configs(args: list[str]) -> list[str]:
 def _config_path(given: str) -> str:
     path = Path(given)
     if not path.is_file():
-        path = shipped.shipped("configs") / path.with_suffix(".yaml").name
-    if not path.is_file():
-        raise EventZooError(f"there is no config {given}; recipes that ship with eventzoo: {', '.join(shipped.names('configs'))}")
+        found = shipped.find("configs", path.with_suffix("").name)
+        if found is None:
+            raise EventZooError(f"there is no config {given}; recipes that are installed: {', '.join(shipped.files('configs'))}")
+        path = found
     try:
         yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

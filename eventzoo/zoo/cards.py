@@ -2,9 +2,13 @@
 
 import difflib
 import fnmatch
-from dataclasses import dataclass, fields
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -13,95 +17,229 @@ from eventzoo.errors import EventZooError
 
 T = TypeVar("T")
 
+FORMAT = 1
+
 
 @dataclass(frozen=True)
-class Metric:
-    """A number that we measured ourselves.
+class Measured:
+    """A number that we measured ourselves, with the published weights.
 
     Attributes:
         dataset: The dataset's class name.
-        split: Its split, and how it is made where the dataset publishes none.
-        name: What was measured.
+        split: Its split, `val` or `test`.
+        name: What was measured, as `eventzoo test` calls it.
         value: The number.
+        protocol: How: which recordings the split has, and how the weights were chosen.
+        seeds: The same of each training with the card's command, by its seed; the published weights' among them.
     """
 
     dataset: str
     split: str
     name: str
     value: float
+    protocol: str
+    seeds: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A number that a publication reports of this model, which we did not measure.
+
+    Attributes:
+        dataset: The dataset's class name.
+        name: What was measured.
+        value: The number.
+        source: Where it stands: publication and table.
+    """
+
+    dataset: str
+    name: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class HubFolder:
+    """A repository of the Hugging Face Hub at one commit.
+
+    Attributes:
+        repo_id: `organisation/name`.
+        revision: The full commit, 40 hexadecimal digits.
+    """
+
+    repo_id: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Published weights: a saved model, and how it was trained.
+
+    Attributes:
+        seed: Seed of the training.
+        command: The command that trained them.
+        licence: SPDX identifier of their licence.
+        sha256: Checksums of `config.json` and `model.safetensors`.
+        hub: Where they are; None where they ship beside the card, in `weights/<name>`.
+    """
+
+    seed: int
+    command: str
+    licence: str
+    sha256: dict[str, str]
+    hub: HubFolder | None = None
 
 
 @dataclass(frozen=True)
 class ModelCard:
     """What is known of a model.
 
+    Representation, transforms, network and training are those of its recipe.
+
     Attributes:
         name: Its name: the file's.
+        path: The file.
         summary: One sentence.
-        task: What it is trained for.
-        config: The shipped recipe that trains it.
+        task: What it is trained for: `classification` or `detection`.
+        dataset: Class name of the dataset that it is trained on.
+        config: The shipped recipe that trains it: `configs/….yaml`.
         paper: The publication that the architecture comes from.
-        measured: What we measured, with that recipe.
+        weights: Published weights; None if there are none.
+        measured: What we measured with these weights.
+        reported: What publications report.
     """
 
     name: str
+    path: Path
     summary: str
     task: str
+    dataset: str
     config: str
     paper: str
-    measured: tuple[Metric, ...]
+    weights: Weights | None = None
+    measured: tuple[Measured, ...] = ()
+    reported: tuple[Reported, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where the weights are if they ship beside the card."""
+        return self.path.parent / "weights" / self.name
 
     def __str__(self) -> str:
-        numbers = "\n".join(f"  {m.name} {m.value:g} on {m.dataset}, {m.split}" for m in self.measured)
-        return (
-            f"{self.name} — {self.task} model\n\n{self.summary}\n\nPaper: {self.paper}\n"
-            f"Train it: eventzoo fit --config {self.config}\nMeasured by us:\n{numbers}"
-        )
+        lines = [f"{self.name} — {self.task} model for {self.dataset}", "", self.summary, "", f"Paper: {self.paper}"]
+        if self.weights is None:
+            lines.append(f"Weights: none are published; train them: eventzoo fit --config {self.config}")
+        else:
+            where = f"hf-hub:{self.weights.hub.repo_id}@{self.weights.hub.revision}" if self.weights.hub else "installed with this card"
+            lines += [f"Weights: {where} ({self.weights.licence}); eventzoo.load({self.name!r})", f"Trained by: {self.weights.command}"]
+        for measured in self.measured:
+            seeds = ", ".join(f"{value:g} (seed {seed})" for seed, value in measured.seeds.items())
+            lines += ["", f"Measured by us: {measured.name} {measured.value:g} on {measured.dataset}, split {measured.split}"]
+            lines += [f"  {measured.protocol}", f"  trainings by this command: {seeds}"]
+        lines += [""] * bool(self.reported)
+        lines += [f"Reported: {r.name} {r.value:g} on {r.dataset} ({r.source})" for r in self.reported]
+        return "\n".join(lines)
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Names of the models whose name matches a shell pattern such as `"aegnn*"`."""
-    return fnmatch.filter(shipped.names("zoo"), pattern)
+def list_models(pattern: str = "*", *, task: str | None = None, dataset: str | None = None, pretrained: bool | None = None) -> list[str]:
+    """Names of the models of the zoo.
+
+    Args:
+        pattern: A shell pattern that the name matches, such as `"aegnn*"`.
+        task: Only those for this task, `classification` or `detection`.
+        dataset: Only those trained on the dataset of this class name.
+        pretrained: Only those with published weights, or only those without.
+
+    Raises:
+        EventZooError: A card is damaged.
+    """
+    names = fnmatch.filter(shipped.files("zoo"), pattern)
+    if task is None and dataset is None and pretrained is None:
+        return names
+    return [
+        name
+        for name in names
+        if task in (None, card(name).task)
+        and (dataset is None or card(name).dataset.lower() == dataset.lower())
+        and pretrained in (None, card(name).weights is not None)
+    ]
 
 
 def card(name: str) -> ModelCard:
     """The card of a model.
 
     Raises:
-        EventZooError: There is none of this name, or it does not read as a card.
+        EventZooError: There is none of this name or more than one, or it does not read as a card.
     """
-    known = list_models()
-    if name not in known:
+    path = shipped.find("zoo", name)
+    if path is None:
+        known = list_models()
         close = difflib.get_close_matches(name, known, n=3)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         raise EventZooError(f"no model named {name!r}.{hint} Known models: {', '.join(known)}. A folder is loaded as 'local-dir:FOLDER'.")
-    path = shipped.shipped("zoo") / f"{name}.yaml"
     return read_card(path)
 
 
+@cache
 def read_card(path: Path) -> ModelCard:
     """The card in a YAML file. Unknown, missing and mistyped entries are refused.
 
     Raises:
-        EventZooError: It does not read as a card.
+        EventZooError: It does not read as a card, or is of a newer version of eventzoo.
     """
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise EventZooError(f"{path} cannot be read: {error}") from error
-    if not isinstance(entries, dict) or not isinstance(entries.get("measured", []), list):
-        raise EventZooError(f"{path} is not a model card")
-    measured = tuple(_record(Metric, metric, path) for metric in entries.pop("measured", []))
-    return _record(ModelCard, {"name": path.stem, "measured": measured, **entries}, path)
+    if not isinstance(entries, dict) or type(entries.get("format")) is not int:
+        raise EventZooError(f"{path} is not a model card: it names no format")
+    if entries.pop("format") > FORMAT:
+        raise EventZooError(f"{path} is a model card of a newer version; upgrade eventzoo, which reads format {FORMAT}")
+    if reserved := {"name", "path"} & set(entries):
+        raise EventZooError(f"{path}: unknown entry: {', '.join(sorted(reserved))}; a card's name is its file's")
+    read: ModelCard = _read({"name": path.stem, "path": path, **entries}, ModelCard, str(path))
+    if read.task not in ("classification", "detection"):
+        raise EventZooError(f"{path}: task must be classification or detection, not {read.task!r}")
+    if not read.config.startswith("configs/") or not read.config.endswith(".yaml"):
+        raise EventZooError(f"{path}: config must be configs/NAME.yaml, not {read.config!r}")
+    if read.weights is not None:
+        if set(read.weights.sha256) != {"config.json", "model.safetensors"} or not all(
+            re.fullmatch("[0-9a-f]{64}", checksum) for checksum in read.weights.sha256.values()
+        ):
+            raise EventZooError(f"{path}: weights.sha256 must have the SHA-256 of config.json and of model.safetensors")
+        if read.weights.hub is not None and not re.fullmatch("[0-9a-f]{40}", read.weights.hub.revision):
+            raise EventZooError(f"{path}: weights.hub.revision must be a full commit of 40 hexadecimal digits, which cannot move")
+    return read
 
 
-def _record(kind: type[T], entries: Any, path: Path) -> T:
-    expected = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]  # T is a dataclass
-    if not isinstance(entries, dict) or set(entries) != set(expected):
-        odd = sorted(set(entries) ^ set(expected)) if isinstance(entries, dict) else entries
-        raise EventZooError(f"{path}: missing or unknown in {kind.__name__}: {odd}")
-    for name, value in entries.items():
-        for plain in (str, float):
-            if expected[name] is plain and not isinstance(value, plain):
-                raise EventZooError(f"{path}: {name} must be a {plain.__name__}, not {value!r}")
-    return kind(**entries)
+def _read(value: Any, kind: Any, where: str) -> Any:
+    """A value as the type says, records from mappings; refuses everything else, in words."""
+    if is_dataclass(kind) and isinstance(kind, type):
+        return _record(value, kind, where)
+    if isinstance(kind, types.UnionType):
+        (inner,) = (argument for argument in get_args(kind) if argument is not types.NoneType)
+        return None if value is None else _read(value, inner, where)
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(_read(item, get_args(kind)[0], f"{where}[{number}]") for number, item in enumerate(value))
+    if get_origin(kind) is dict and isinstance(value, dict):
+        of_key, of_value = get_args(kind)
+        return {_read(key, of_key, where): _read(item, of_value, f"{where}.{key}") for key, item in value.items()}
+    if kind is float and type(value) is int:
+        return float(value)
+    if isinstance(kind, type) and isinstance(value, kind) and not isinstance(value, bool):
+        return value
+    wanted = {tuple: "a list", dict: "a mapping"}.get(get_origin(kind) or kind, getattr(kind, "__name__", str(kind)))
+    raise EventZooError(f"{where} must be {wanted}, not {value!r}")
+
+
+def _record(entries: Any, kind: type[T], where: str) -> T:
+    if not isinstance(entries, Mapping):
+        raise EventZooError(f"{where} must be a mapping, not {entries!r}")
+    known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]  # T is a dataclass
+    unknown = sorted(str(name) for name in set(entries) - set(known))
+    missing = [name for name, entry in known.items() if entry.default is MISSING and name not in entries]
+    if unknown or missing:
+        found = [f"unknown entry: {', '.join(unknown)}"] * bool(unknown) + [f"missing: {', '.join(missing)}"] * bool(missing)
+        raise EventZooError(f"{where}: {'; '.join(found)}")
+    types_by_name = get_type_hints(kind)
+    return kind(**{name: _read(value, types_by_name[name], f"{where}: {name}") for name, value in entries.items()})

@@ -1,22 +1,23 @@
 """Event2Vec's published weights."""
 
-import pickle
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import eventzoo
 from eventzoo.data.transforms import EvenSubsample
 from eventzoo.errors import EventZooError
 from eventzoo.model import EventModel
 from eventzoo.tasks.heads import ClassificationHead
+from eventzoo.zoo.checkpoints.importing import Imported, fill, reorder, silence, weight, weights_of
 
 Generation = Literal["v1", "v2", "v3"]
+
+_NETWORK = "Event2Vec"
 
 _ANSWERS = {24: "ASLDVS", 11: "DVSGesture"}
 """The dataset, by the number of answers."""
@@ -62,20 +63,6 @@ _NAMES = {
 """The same in the second and third version."""
 
 
-class Imported(NamedTuple):
-    """A model with published weights.
-
-    Attributes:
-        model: The model.
-        generation: Which of upstream's networks it was.
-        notes: What was left out or put in another order, in words.
-    """
-
-    model: EventModel
-    generation: Generation
-    notes: tuple[str, ...]
-
-
 def import_event2vec(
     source: str | Path | Mapping[str, Tensor],
     classes: Sequence[str] | None = None,
@@ -105,10 +92,10 @@ def import_event2vec(
         EventZooError: The file cannot be read, or the weights are none of Event2Vec's, are incomplete or too many, or do not say what a
             missing argument would.
     """
-    state = _without_prefix(_read(source) if isinstance(source, str | Path) else source)
-    generation, notes = _generation(state), []
+    state, read = weights_of(source, "classifier.")
+    generation, notes = _generation(state), list(read)
     pretraining = [name for name in state if name == "mask_token" or re.match(r"heads\.\d", name)]
-    answers = None if pretraining else len(_weight(state, "head.weight" if generation == "v1" else "heads.weight"))
+    answers = None if pretraining else len(weight(state, "head.weight" if generation == "v1" else "heads.weight", _NETWORK))
     dataset = None if classes is not None or answers is None else _ANSWERS.get(answers)
     if dataset is not None:
         known = getattr(eventzoo.datasets, dataset)
@@ -137,39 +124,17 @@ def import_event2vec(
     head = ClassificationHead().connect(backbone, len(classes))
     model = EventModel(eventzoo.representations.EventTokens(), backbone, head, classes, sensor_size, [EvenSubsample(count)])
     if pretraining:
-        nn.init.zeros_(head.linear.weight)
-        nn.init.zeros_(head.linear.bias)
+        silence(head)
         state = {name: tensor for name, tensor in state.items() if name not in pretraining}
         state |= {f"heads.{name}": tensor for name, tensor in head.linear.named_parameters()}
         notes.append(
             f"the pre-training's own parts were left out: {', '.join(pretraining)}; all answers are zero until the head is trained"
         )
-    model.load_state_dict(_renamed(state, model.state_dict(), generation))
+    fill(model, state, _renaming(state, model.state_dict(), generation), _NETWORK, _converted)
     if dataset == "DVSGesture":
-        _reorder(head)
+        reorder(head.linear, _order(len(classes)))
         notes.append("the answers were put from the order of the classes' numbers as text into that of DVSGesture's classes")
     return Imported(model, generation, tuple(notes))
-
-
-def _read(path: str | Path) -> Mapping[str, Any]:
-    """The weights in a checkpoint's file."""
-    try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise EventZooError(f"{path} cannot be read as a checkpoint without executing code from it: {reason}") from error
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping):
-        raise EventZooError(f"{path} holds no weights by name")
-    return state
-
-
-def _without_prefix(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights by their names inside the network, whether or not it was part of a training and compiled."""
-    strange = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
-    if strange:
-        raise EventZooError(f"these are no tensors, as weights are: {', '.join(strange)}; give a state_dict")
-    return {str(name).replace("_orig_mod.", "").removeprefix("classifier."): value for name, value in state.items()}
 
 
 def _generation(state: Mapping[str, Tensor]) -> Generation:
@@ -183,15 +148,15 @@ def _generation(state: Mapping[str, Tensor]) -> Generation:
 def _settings_v1(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """The backbone's arguments that a first version's weights tell."""
     numbers = [int(match[1]) for name in state if (match := re.match(r"encoder\.layers\.(\d+)\.", name))]
-    rows, columns = (_weight(state, f"embed.embed.embed_{axis}.weight") for axis in "yx")
+    rows, columns = (weight(state, f"embed.embed.embed_{axis}.weight", _NETWORK, dim=2) for axis in "yx")
     return {
         "dim": rows.shape[1] + columns.shape[1],
-        "feedforward": len(_weight(state, "encoder.layers.0.linear1.weight")),
+        "feedforward": len(weight(state, "encoder.layers.0.linear1.weight", _NETWORK)),
         "layers": (1 + max(numbers),),
         "attention": "softmax",
         "spatial": "tables",
         "grid": (len(columns) // 2, len(rows) // 2),
-        "neighbours": len(_weight(state, "embed.c_y")) // 2,
+        "neighbours": len(weight(state, "embed.c_y", _NETWORK)) // 2,
         "cells": "rounded",
         "temporal": "time",
     }
@@ -204,43 +169,29 @@ def _settings(state: Mapping[str, Tensor], generation: Generation) -> dict[str, 
     stages = sorted(layers, key=lambda stage: int((stage or "0").rstrip(".")))
     first = f"backbone_net.{(stages or [None])[0] or ''}layers.0"
     settings: dict[str, Any] = {
-        "dim": len(_weight(state, "embed_net.embed.6.weight")),
-        "feedforward": len(_weight(state, f"{first}.ffn.linear1.weight")),
+        "dim": len(weight(state, "embed_net.embed.6.weight", _NETWORK)),
+        "feedforward": len(weight(state, f"{first}.ffn.linear1.weight", _NETWORK)),
         "layers": tuple(layers[stage] for stage in stages),
     }
     if generation == "v3":
-        heads = len(_weight(state, f"{first}.attention.attention.f_proj.weight"))
+        heads = len(weight(state, f"{first}.attention.attention.f_proj.weight", _NETWORK))
         return settings | {"attention": "forgetting", "heads": heads, "halving": "after" if stages != [None] else None}
-    inner = len(_weight(state, f"{first}.attention.attention.q_proj.weight"))
-    heads = inner // len(_weight(state, f"{first}.attention.attention.g_norm_swish_gate.weight"))
+    inner = len(weight(state, f"{first}.attention.attention.q_proj.weight", _NETWORK))
+    heads = inner // len(weight(state, f"{first}.attention.attention.g_norm_swish_gate.weight", _NETWORK))
     return settings | {"inner": inner, "heads": heads, "halving": "before" if len(stages) > 1 else None}
 
 
-def _weight(state: Mapping[str, Tensor], name: str) -> Tensor:
-    if name not in state:
-        raise EventZooError(f"the weights are not those of an Event2Vec that is known; missing: {name}")
-    return state[name]
-
-
-def _renamed(state: Mapping[str, Tensor], ours: Mapping[str, Tensor], generation: Generation) -> dict[str, Tensor]:
-    """The weights under our names, all of them and nothing else."""
+def _renaming(state: Mapping[str, Tensor], ours: Mapping[str, Tensor], generation: Generation) -> dict[str, str]:
+    """Upstream's name of each of our weights."""
     one_stage = any(name.startswith("backbone_net.layers.") for name in state)
-    names = {name: _theirs(name, generation, one_stage) for name in ours}
-    missing, unknown = sorted({*names.values()} - {*state}), sorted({*state} - {*names.values()})
-    if missing or unknown:
-        found = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
-        raise EventZooError(f"the weights are not those of an Event2Vec that is known; {'; '.join(found)}")
-    taken = {}
-    for name, theirs in names.items():
-        tensor = state[theirs]
-        if name.endswith(".table.weight"):
-            tensor = tensor[1:]
-        elif name.endswith((".class_token", ".rows.weights", ".columns.weights")):
-            tensor = tensor.flatten()
-        if tensor.shape != ours[name].shape:
-            raise EventZooError(f"{theirs} is of the shape {tuple(state[theirs].shape)}, which does not go with the other weights' shapes")
-        taken[name] = tensor
-    return taken
+    return {name: _theirs(name, generation, one_stage) for name in ours}
+
+
+def _converted(name: str, tensor: Tensor) -> Tensor:
+    """What we have instead of a weight of upstream's: tables without the first row, vectors without axes of one."""
+    if name.endswith(".table.weight"):
+        return tensor[1:]
+    return tensor.flatten() if name.endswith((".class_token", ".rows.weights", ".columns.weights")) else tensor
 
 
 def _theirs(name: str, generation: Generation, one_stage: bool) -> str:
@@ -250,10 +201,7 @@ def _theirs(name: str, generation: Generation, one_stage: bool) -> str:
     return name.replace("backbone_net.0.", "backbone_net.") if one_stage else name
 
 
-def _reorder(head: ClassificationHead) -> None:
-    """Put answers that are in the order of the classes' numbers as text into that of the numbers."""
-    upstream = sorted(range(len(head.linear.bias)), key=str)
-    order = torch.tensor(upstream).argsort()
-    with torch.no_grad():
-        for parameter in head.linear.parameters():
-            parameter.copy_(parameter[order])
+def _order(gestures: int) -> list[int]:
+    """Where, in the order of the classes' numbers as text, the classes are."""
+    upstream = sorted(range(gestures), key=str)
+    return [upstream.index(gesture) for gesture in range(gestures)]

@@ -1,0 +1,104 @@
+"""What the imports of published weights have in common."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from eventzoo.errors import EventZooError
+from eventzoo.model import EventModel
+from eventzoo.zoo.checkpoints.reading import Checkpoint, listed, read_state
+
+
+class Imported(NamedTuple):
+    """A model with published weights.
+
+    Attributes:
+        model: The model.
+        network: Which of upstream's networks it was.
+        notes: What was left out or put in another order, and what to know of it, in words.
+    """
+
+    model: EventModel
+    network: str
+    notes: tuple[str, ...]
+
+
+def weights_of(source: str | Path | Mapping[str, Tensor], prefix: str) -> Checkpoint:
+    """Upstream's weights by their names inside the network, whether or not it was part of a training, `prefix`, and compiled.
+
+    Args:
+        source: A `state_dict`, or the file of a checkpoint, from which nothing is executed.
+        prefix: What the training calls the network, with a dot.
+
+    Raises:
+        EventZooError: The file cannot be read, or there are not only tensors.
+    """
+    state, notes = read_state(source) if isinstance(source, str | Path) else Checkpoint(dict(source), ())
+    strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if strange:
+        raise EventZooError(f"these are no tensors, as weights are: {listed(strange)}; give a state_dict")
+    return Checkpoint({str(name).replace("_orig_mod.", "").removeprefix(prefix): tensor for name, tensor in state.items()}, notes)
+
+
+def weight(state: Mapping[str, Tensor], name: str, network: str, dim: int | None = None) -> Tensor:
+    """One of upstream's weights.
+
+    Raises:
+        EventZooError: It is missing, or not of `dim` dimensions.
+    """
+    if name not in state or dim not in (None, state[name].dim()):
+        found = f"missing: {name}" if name not in state else f"{name} is of the shape {tuple(state[name].shape)}"
+        raise EventZooError(f"the weights are not those of an {network} that is known; {found}")
+    return state[name]
+
+
+def fill(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    names: Mapping[str, str],
+    network: str,
+    converted: Callable[[str, Tensor], Tensor] = lambda _, tensor: tensor,
+) -> None:
+    """Give a module upstream's weights, all of them and nothing else.
+
+    Args:
+        module: Of ours.
+        state: Upstream's weights.
+        names: Upstream's name of each of the module's weights.
+        network: Upstream's name of the network, for the error.
+        converted: From our name and upstream's tensor to ours.
+
+    Raises:
+        EventZooError: Weights are missing, unknown or of another shape.
+    """
+    missing, unknown = sorted({*names.values()} - {*state}), sorted({*state} - {*names.values()})
+    if missing or unknown:
+        found = [f"missing: {listed(missing)}"] * bool(missing) + [f"unknown: {listed(unknown)}"] * bool(unknown)
+        raise EventZooError(f"the weights are not those of an {network} that is known; {'; '.join(found)}")
+    own, taken = module.state_dict(), {}
+    for name, theirs in names.items():
+        tensor = state[theirs]
+        try:
+            taken[name] = converted(name, tensor)
+        except (RuntimeError, IndexError):  # the shape has not the dimensions to be converted
+            taken[name] = tensor
+        if taken[name].shape != own[name].shape:
+            raise EventZooError(f"{theirs} is of the shape {tuple(tensor.shape)}, which does not go with the other weights' shapes")
+    module.load_state_dict(taken)
+
+
+@torch.no_grad()
+def reorder(linear: nn.Linear, order: Sequence[int]) -> None:
+    """Put the answers of a network's last layer into another order: the new first is that of the index `order[0]` now."""
+    for parameter in linear.parameters():
+        parameter.copy_(parameter[list(order)])
+
+
+@torch.no_grad()
+def silence(head: nn.Module) -> None:
+    """Make all weights of a head zero, for which there are none: until it is trained, it says the same of every recording."""
+    for parameter in head.parameters():
+        parameter.zero_()

@@ -1,0 +1,105 @@
+"""Model cards: what is read, what is refused, and how the zoo is searched."""
+
+import pytest
+import yaml
+
+import eventzoo
+from eventzoo import EventZooError
+from eventzoo.zoo.cards import Measured, list_models, read_card
+
+CARD = {
+    "format": 1,
+    "summary": "A network.",
+    "task": "classification",
+    "dataset": "NMNIST",
+    "config": "configs/aegnn_nmnist.yaml",
+    "paper": "Somebody, 2020",
+    "weights": {
+        "seed": 3,
+        "command": "eventzoo fit --config configs/aegnn_nmnist.yaml --seed_everything 3",
+        "licence": "MIT",
+        "sha256": {"config.json": "0" * 64, "model.safetensors": "1" * 64},
+    },
+    "measured": [
+        {"dataset": "NMNIST", "split": "val", "name": "accuracy", "value": 1, "protocol": "all of it", "seeds": {3: 1, 4: 0.5}},
+    ],
+    "reported": [{"dataset": "NMNIST", "name": "accuracy", "value": 0.9, "source": "table 1"}],
+}
+
+
+def read(folder, **changes):
+    path = folder / "net.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in {**CARD, **changes}.items() if value != "absent"}))
+    read_card.cache_clear()
+    return read_card(path)
+
+
+def test_a_card_is_read(tmp_path):
+    card = read(tmp_path)
+    assert card.name == "net"
+    assert card.weights.seed == 3
+    assert card.weights.hub is None
+    assert card.folder == tmp_path / "weights" / "net"
+    assert card.measured == (Measured("NMNIST", "val", "accuracy", 1.0, "all of it", {3: 1.0, 4: 0.5}),)
+    text = str(card)
+    for told in ("net", "A network.", "accuracy 1 on NMNIST, split val", "0.5 (seed 4)", "accuracy 0.9 on NMNIST (table 1)", "MIT"):
+        assert told in text
+
+
+def test_a_card_without_weights_says_how_to_train_them(tmp_path):
+    assert "none are published; train them: eventzoo fit --config configs/aegnn_nmnist.yaml" in str(read(tmp_path, weights=None))
+
+
+def test_where_weights_on_the_hub_are_is_told(tmp_path):
+    hub = {"repo_id": "us/net", "revision": "a" * 40}
+    assert f"hf-hub:us/net@{'a' * 40}" in str(read(tmp_path, weights={**CARD["weights"], "hub": hub}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "absent"}, "is not a model card: it names no format"),
+        ({"format": 2}, "is a model card of a newer version; upgrade eventzoo, which reads format 1"),
+        ({"summary": "absent", "task": "absent"}, "missing: summary, task"),
+        ({"extra": 1}, "unknown entry: extra"),
+        ({"name": "other"}, "a card's name is its file's"),
+        ({"summary": 3}, "summary must be str, not 3"),
+        ({"task": "segmentation"}, "task must be classification or detection, not 'segmentation'"),
+        ({"config": "/etc/recipe.yaml"}, "config must be configs/NAME.yaml"),
+        ({"measured": 3}, "measured must be a list, not 3"),
+        ({"measured": [{**CARD["measured"][0], "value": "high"}]}, r"measured\[0\]: value must be float, not 'high'"),
+        ({"measured": [{**CARD["measured"][0], "note": "n"}]}, r"measured\[0\]: unknown entry: note"),
+        ({"measured": [{**CARD["measured"][0], "seeds": {"a": 1}}]}, "seeds must be int, not 'a'"),
+        ({"weights": {**CARD["weights"], "seed": True}}, "seed must be int, not True"),
+        ({"weights": {**CARD["weights"], "sha256": {"config.json": "0" * 64}}}, "must have the SHA-256 of config.json and of model"),
+        ({"weights": {**CARD["weights"], "hub": {"repo_id": "us/net", "revision": "main"}}}, "must be a full commit"),
+        ({"weights": ["x"]}, "weights must be a mapping"),
+    ],
+)
+def test_bad_cards_are_refused(tmp_path, changes, message):
+    with pytest.raises(EventZooError, match=message):
+        read(tmp_path, **changes)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "3", "a: !!python/object/apply:os.system [ls]"])
+def test_what_is_no_card_is_refused(tmp_path, text):
+    (tmp_path / "no.yaml").write_text(text)
+    with pytest.raises(EventZooError, match=r"no\.yaml (is not a model card|cannot be read)"):
+        read_card(tmp_path / "no.yaml")
+
+
+def test_the_zoo_is_searched():
+    everything = list_models()
+    assert "aegnn-nmnist" in everything
+    assert set(list_models("aegnn*")) == {name for name in everything if name.startswith("aegnn")}
+    assert "aegnn-shapes-detection" in list_models(task="detection")
+    assert "aegnn-nmnist" not in list_models(task="detection")
+    assert "aegnn-nmnist" in list_models("*", dataset="nmnist")
+    assert not set(list_models(dataset="MovingShapes")) & set(list_models(dataset="NMNIST"))
+    assert sorted([*list_models(pretrained=True), *list_models(pretrained=False)]) == everything
+
+
+def test_a_network_with_random_weights_is_had_for_the_asking():
+    model = eventzoo.load("asynet-nmnist", pretrained=False)
+    assert model.classes == eventzoo.datasets.NMNIST.classes
+    assert [type(transform).__name__ for transform in model.transforms] == ["WindowByCount"]
