@@ -1,6 +1,7 @@
 """The `eventzoo` command. What answers at once is here; the rest is in `commands`, imported when it is asked for."""
 
 import difflib
+import itertools
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -11,7 +12,7 @@ from eventzoo.errors import EventZooError
 TRAINER_COMMANDS = {
     "fit": "train a model from a YAML recipe",
     "validate": "evaluate a checkpoint on the validation split",
-    "test": "evaluate a checkpoint on the test split",
+    "test": "evaluate a checkpoint on the test split, or a model: eventzoo test --model NAME",
     "predict": "write a checkpoint's predictions to a CSV file",
 }
 COMMANDS = {
@@ -26,6 +27,8 @@ COMMANDS = {
     "stream": "run a recording through a model event by event, live",
     "flops": "operations an event, beside a synchronous forward",
     "latency": "microseconds an event, beside a synchronous forward",
+    "models": "the models of the zoo, as a table",
+    "import-checkpoint": "make a model of weights that aegnn's, asynet's or event2vec's own code trained",
     "list": "list the registered parts, the models and the recipes",
     "info": "describe a part or a model: eventzoo info NAME",
 }
@@ -33,6 +36,8 @@ _MODULES = {
     **{name: name for name in ("thresholds", "anytime", "prepare", "inspect", "convert", "streams")},
     **{name: f"streaming.{name}" for name in ("stream", "flops", "latency")},
     "data": "stores",
+    "import-checkpoint": "import_checkpoint",
+    "models": "zoo.models",
 }
 
 
@@ -52,7 +57,11 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _run(args: list[str]) -> None:
     command, rest = (args[0], args[1:]) if args else ("--help", [])
-    if command in TRAINER_COMMANDS:
+    if command == "test" and _names_a_model(rest):
+        from eventzoo.commands.zoo import evaluate
+
+        evaluate.run(rest)
+    elif command in TRAINER_COMMANDS:
         from eventzoo.commands import train
 
         train.run([command, *rest])
@@ -74,6 +83,13 @@ def _run(args: list[str]) -> None:
         raise EventZooError(f"no command named {command!r}.{hint} Commands: {', '.join(COMMANDS)}")
 
 
+def _names_a_model(args: list[str]) -> bool:
+    """Whether arguments say `--model` with what `eventzoo.load` takes, and not with a task's class."""
+    values = [value for flag, value in itertools.pairwise(args) if flag == "--model"]
+    values += [arg.removeprefix("--model=") for arg in args if arg.startswith("--model=")]
+    return any(value in shipped.files("zoo") or not value.replace(".", "").isidentifier() for value in values)
+
+
 def _without_traceback(message: str) -> str:
     """The last line of what a DataLoader's worker process reports, which puts its traceback into the message."""
     return message.strip().splitlines()[-1] if message.startswith("Caught ") else message
@@ -81,7 +97,7 @@ def _without_traceback(message: str) -> str:
 
 def usage() -> str:
     """The help text of the command itself."""
-    commands = "\n".join(f"  {name:<12}{meaning}" for name, meaning in COMMANDS.items())
+    commands = "\n".join(f"  {name:<19}{meaning}" for name, meaning in COMMANDS.items())
     return (
         "usage: eventzoo COMMAND [ARGUMENTS]\n\n"
         f"{commands}\n\n"

@@ -15,13 +15,15 @@ if TYPE_CHECKING:  # torch takes a second, which --help need not wait for
 T = TypeVar("T")
 
 
-def parser_of(command: str, description: str, example: str) -> argparse.ArgumentParser:
+def parser_of(command: str, description: str, example: str, recipe_required: bool = True) -> argparse.ArgumentParser:
     """A parser with model, recipe and device, as all these commands take them."""
     parser = argparse.ArgumentParser(f"eventzoo {command}", description=description, epilog=f"example: {example}", allow_abbrev=False)
-    parser.add_argument("--model", required=True, help="what eventzoo.load takes: local-dir:FOLDER for a saved model, or a card's name")
+    parser.add_argument(
+        "--model", required=True, help="what eventzoo.load takes: a card's name, local-dir:FOLDER, hf-hub:ORG/NAME@REVISION"
+    )
     parser.add_argument(
         "--config",
-        required=True,
+        required=recipe_required,
         metavar="RECIPE",
         help="whose data it is; representation and transforms are the model's. Settings of the data can follow as for fit: "
         "--data.dataset.root FOLDER --data.batch_size 32 --data.num_workers 8",

@@ -9,28 +9,29 @@ from pathlib import Path
 from eventzoo.errors import EventZooError
 
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], closing: int = 0) -> None:
-    """Print a table: drawn on a terminal, else in columns of spaces. The first column is text, the others are numbers.
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], closing: int = 0, text: int = 1) -> None:
+    """Print a table: drawn on a terminal, else in columns of spaces.
 
     Args:
         title: What it shows.
         columns: Names of the columns.
         rows: Their texts.
         closing: The last so many rows stand apart from the others.
+        text: The first so many columns are text, the others are numbers.
     """
     if sys.stdout.isatty():
-        _draw(title, columns, rows, closing)
+        _draw(title, columns, rows, closing, text)
         return
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     print(title)
     for row in (columns, *rows):
         cells = (
-            text.ljust(width) if number == 0 else text.rjust(width) for number, (text, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if number < text else cell.rjust(width) for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         print("  ".join(cells).rstrip())
 
 
-def _draw(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], closing: int) -> None:
+def _draw(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], closing: int, text: int) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -39,7 +40,7 @@ def _draw(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], clo
     console.print(title, style="bold", markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
+        table.add_column(column, justify="left" if number < text else "right", no_wrap=not 0 < number < text)
     for number, row in enumerate(rows):
         if closing and number == len(rows) - closing:
             table.add_section()
