@@ -77,6 +77,11 @@ class EventDataset(Part, Dataset[Sample], ABC):
         """The files that samples are read from, in a fixed order: prepared samples are stale when one of them changes."""
         return []
 
+    @classmethod
+    def classes_for(cls, task: TaskName) -> tuple[str, ...]:  # noqa: ARG003  # for those who override it
+        """Names of the classes at a task, for those who have no recordings: not every class has boxes."""
+        return cls.classes
+
     def at_split(self, split: Split) -> Self:
         """The same dataset at another split."""
         return type(self)(**{**self.init_args, "split": split})

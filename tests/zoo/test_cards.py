@@ -1,10 +1,12 @@
 """Model cards: what is read, what is refused, and how the zoo is searched."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
 import eventzoo
-from eventzoo import EventZooError
+from eventzoo import EventZooError, shipped
 from eventzoo.zoo.cards import Measured, list_models, read_card
 
 CARD = {
@@ -103,3 +105,22 @@ def test_a_network_with_random_weights_is_had_for_the_asking():
     model = eventzoo.load("asynet-nmnist", pretrained=False)
     assert model.classes == eventzoo.datasets.NMNIST.classes
     assert [type(transform).__name__ for transform in model.transforms] == ["WindowByCount"]
+
+
+def test_a_network_has_the_classes_of_its_task():
+    model = eventzoo.load("asynet-ncaltech101-detection", pretrained=False)
+    assert len(model.classes) == 100
+    assert "BACKGROUND_Google" not in model.classes
+
+
+def test_every_card_names_a_recipe_that_trains_it():
+    """Its dataset and its task are the recipe's, and no recipe has two cards."""
+    cards = [eventzoo.info(name) for name in list_models()]
+    recipes = {path.stem: yaml.safe_load(path.read_text()) for paths in shipped.files("configs").values() for path in paths}
+    described = {Path(card.config).stem: card for card in cards}
+    assert set(described) == {name for name, recipe in recipes.items() if recipe["model"]["class_path"] in ("Classification", "Detection")}
+    assert len(described) == len(cards)
+    for name, card in described.items():
+        dataset = recipes[name]["data"]["dataset"]
+        assert card.dataset == (dataset if isinstance(dataset, str) else dataset["class_path"])
+        assert card.task == recipes[name]["model"]["class_path"].lower()

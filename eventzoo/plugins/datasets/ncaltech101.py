@@ -103,8 +103,7 @@ class NCaltech101(FileDataset):
                 f"NCaltech101: split_files needs a file each for train and test, and may have one for val; it has {split_files}"
             )
         self.task, self.split_files, self.start, self.stop = task, split_files, start, stop
-        if task == "detection":
-            self.classes = tuple(name for name in type(self).classes if name != _BACKGROUND)  # type: ignore[misc]
+        self.classes = self.classes_for(task)  # type: ignore[misc]
         super().__init__(root, split)
         if task == "detection":
             for path in self._annotations():
@@ -112,6 +111,11 @@ class NCaltech101(FileDataset):
                     raise EventFileError(
                         path, "there is no such file, which holds the box of a recording; unpack Caltech101_annotations.zip"
                     )
+
+    @classmethod
+    def classes_for(cls, task: Task) -> tuple[str, ...]:
+        """Names of the classes at a task: in detection, all but the background."""
+        return tuple(name for name in cls.classes if task == "classification" or name != _BACKGROUND)
 
     def _find(self) -> list[tuple[Path, int]]:
         if self.task == "classification" and self.split_files is None and not (self.root / _EVENTS_FOLDER).is_dir():
