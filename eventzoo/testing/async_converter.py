@@ -1,10 +1,4 @@
-"""Conformance checks, which our tests run over the built-in parts and a third party runs over theirs.
-
-from eventzoo.testing import check_async_converter
-
-def test_my_converter():
-    check_async_converter(small_model_with_my_layer, events)
-"""
+"""Whether layers run event by event, with the answers that they give synchronously."""
 
 import copy
 import inspect
