@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, get_args
 
@@ -24,7 +26,7 @@ from eventzoo.data.transforms import EventTransform, apply
 from eventzoo.errors import EventZooError
 from eventzoo.events import Events
 from eventzoo.nn.backbone import Backbone
-from eventzoo.specs import build, spec_of
+from eventzoo.specs import build, not_installed, packages_of, spec_of
 from eventzoo.tasks.heads import Head
 from eventzoo.tasks.results import Result
 
@@ -107,40 +109,38 @@ class EventModel(nn.Module):
         """
         return make_asynchronous(self, window, strict)
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, half: bool = False) -> Path:
         """Write `config.json` and `model.safetensors` to a folder, which appears whole or not at all.
 
+        Args:
+            folder: A new folder.
+            half: Store parameters of two or more dimensions as float16, in half the space. They are float32 again when they are loaded.
+
         Raises:
-            EventZooError: The folder exists already and is not empty, or a part cannot be described.
+            EventZooError: The folder exists already and is not empty, a part cannot be described, or a weight is too large for float16.
         """
-        folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise EventZooError(f"{folder} exists already; save to another folder, or remove it first")
-        config = {
-            "format": FORMAT,
-            "eventzoo": eventzoo.__version__,
-            "task": self.head.task,
-            "classes": list(self.classes),
-            "sensor_size": list(self.sensor_size),
-            "representation": spec_of(self.representation),
-            "transforms": [spec_of(transform) for transform in self.transforms],
-            "backbone": spec_of(self.backbone),
-            "head": spec_of(self.head),
-        }
-        weights = save({name: tensor.contiguous() for name, tensor in self.state_dict().items()})
-        config["sha256"] = hashlib.sha256(weights).hexdigest()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        with new_folder(Path(folder)) as scratch:
+            config: dict[str, Any] = {
+                "format": FORMAT,
+                "eventzoo": eventzoo.__version__,
+                "task": self.head.task,
+                "classes": list(self.classes),
+                "sensor_size": list(self.sensor_size),
+                "representation": spec_of(self.representation),
+                "transforms": [spec_of(transform) for transform in self.transforms],
+                "backbone": spec_of(self.backbone),
+                "head": spec_of(self.head),
+            }
+            if packages := packages_of(config):
+                config["packages"] = packages
+            tensors = self.state_dict()
+            if half:
+                tensors |= {name: _halved(name, weight) for name, weight in self.named_parameters() if weight.dim() >= 2}
+            weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+            config["sha256"] = hashlib.sha256(weights).hexdigest()
             (scratch / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             (scratch / WEIGHTS).write_bytes(weights)
-            scratch.chmod(0o755)
-            if folder.exists():
-                folder.rmdir()
-            os.replace(scratch, folder)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        return folder
+        return Path(folder)
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Self:
@@ -152,10 +152,15 @@ class EventModel(nn.Module):
         folder = Path(folder)
         config = _read_config(folder)
         where = str(folder / CONFIG)
-        backbone = build(config["backbone"], Backbone, f"{where}: backbone")
-        head = build(config["head"], Head, f"{where}: head").connect(backbone, len(config["classes"]))
-        representation = build(config["representation"], Representation, f"{where}: representation")
-        transforms = [build(spec, EventTransform, f"{where}: transforms") for spec in config["transforms"]]
+        try:
+            backbone = build(config["backbone"], Backbone, f"{where}: backbone")
+            head = build(config["head"], Head, f"{where}: head").connect(backbone, len(config["classes"]))
+            representation = build(config["representation"], Representation, f"{where}: representation")
+            transforms = [build(spec, EventTransform, f"{where}: transforms") for spec in config["transforms"]]
+        except EventZooError as error:
+            if missing := not_installed(config.get("packages", {})):
+                raise EventZooError(f"{error} {missing}") from error
+            raise
         width, height = config["sensor_size"]
         model = cls(representation, backbone, head, config["classes"], (width, height), transforms)
         if head.task != config["task"]:
@@ -171,6 +176,34 @@ class EventModel(nn.Module):
         except (OSError, SafetensorError, RuntimeError) as error:
             raise EventZooError(f"{folder / WEIGHTS} does not hold the weights of this model: {error}") from error
         return model
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes its name and place when that is done, and goes without trace when it fails.
+
+    Raises:
+        EventZooError: There is a folder of this name already, and it is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EventZooError(f"{folder} exists already; save to another folder, or remove it first")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        if folder.exists():
+            folder.rmdir()
+        os.replace(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _halved(name: str, weight: torch.Tensor) -> torch.Tensor:
+    half = weight.detach().half()
+    if not half.isfinite().all():
+        raise EventZooError(f"the model cannot be stored in half precision: {name} has weights beyond ±65,504; store it as it is")
+    return half
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -189,9 +222,12 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if config["format"] < FORMAT:
         raise EventZooError(f"{path} is of format {config['format']}, of a development version; save the model anew")
     kinds = {"classes": list, "sensor_size": list, "representation": dict, "transforms": list, "backbone": dict, "head": dict}
-    wrong = {*_KEYS ^ set(config), *(key for key, kind in kinds.items() if not isinstance(config.get(key), kind))}
+    wrong = {*_KEYS ^ (set(config) - {"packages"}), *(key for key, kind in kinds.items() if not isinstance(config.get(key), kind))}
     if config.get("task") not in get_args(TaskName):
         wrong.add("task")
+    packages = config.get("packages", {})
+    if not isinstance(packages, dict) or not all(re.fullmatch(r"\w[\w.-]*", name) and isinstance(packages[name], str) for name in packages):
+        wrong.add("packages")
     if not isinstance(config.get("sha256"), str):
         wrong.add("sha256")
     if "sensor_size" not in wrong and [type(side) for side in config["sensor_size"]] != [int, int]:

@@ -64,6 +64,31 @@ def class_path(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def packages_of(spec: Any) -> dict[str, str]:
+    """The packages besides eventzoo that the parts of a specification come from, with their versions."""
+    if isinstance(spec, Mapping):
+        found = {package: version for item in spec.values() for package, version in packages_of(item).items()}
+        entry = _entry_of(spec["class_path"]) if "class_path" in spec else None
+        return dict(sorted({**found, **({entry.package: entry.version} if entry and entry.package != "eventzoo" else {})}.items()))
+    return packages_of(dict(enumerate(spec))) if isinstance(spec, list) else {}
+
+
+def not_installed(packages: Mapping[str, str]) -> str:
+    """The sentence on those packages of a saved model that are not installed; empty if all are."""
+    missing = [name for name in packages if not any(importlib.metadata.distributions(name=name))]
+    if not missing:
+        return ""
+    named = " and ".join(f"{name} {packages[name]}" for name in missing)
+    return f"The model was saved with parts of {named}, not installed here; if you trust it: pip install {' '.join(missing)}"
+
+
+def _entry_of(path: str) -> registry.Entry | None:
+    """The registered part of a class path, or for other classes any part of the same top-level module."""
+    claims = [entry for group in registry.GROUPS for claimed in registry.entries(group).values() for entry in claimed]
+    exact = (entry for entry in claims if path == f"eventzoo.{entry.group}.{entry.name}")
+    return next(exact, next((entry for entry in claims if path.split(".")[0] == entry.module.split(".")[0]), None))
+
+
 def build(spec: Mapping[str, Any], base: type[T], where: str = "specification") -> T:
     """The part that a specification describes, type-checked argument by argument.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,8 @@ import yaml
 
 from eventzoo import shipped
 from eventzoo.errors import EventZooError
-from eventzoo.zoo.cards import ModelCard, card
-from eventzoo.zoo.hub import fetch
+from eventzoo.zoo.cards import ModelCard, Weights, card
+from eventzoo.zoo.hub import fetch, fetched
 
 if TYPE_CHECKING:  # torch takes a second
     from eventzoo.model import EventModel
@@ -29,31 +30,85 @@ def load(name: str, pretrained: bool = True) -> "EventModel":
         EventZooError: There is no such model, it has no published weights, they are damaged or not those that the card means, they are
             not on this computer and cannot be fetched, or a part of the model is not installed.
     """
-    from eventzoo.model import EventModel
-
-    prefix, _, place = name.partition(":")
-    if prefix in ("local-dir", "hf-hub") and place:
-        if not pretrained:
-            raise EventZooError(f"{name} has its own weights; pretrained=False is for models of the zoo")
-        return EventModel.from_folder(place if prefix == "local-dir" else fetch(*place.partition("@")[::2]))
-    if "/" in name or "\\" in name:
-        raise EventZooError(
-            f"{name!r} is no model's name; for a folder on this computer write 'local-dir:{name}', for a repository of the Hugging Face "
-            f"Hub 'hf-hub:{name}'"
-        )
-    described = card(name)
     if not pretrained:
-        return untrained(described)
+        if _is_place(name):
+            raise EventZooError(f"{name} has its own weights; pretrained=False is for models of the zoo")
+        return untrained(card(name))
+    return _opened(locate(name))
+
+
+def published(described: ModelCard, weights: Weights) -> "EventModel":
+    """The model with the weights that a card publishes, whether or not the card is one of the zoo's.
+
+    Raises:
+        EventZooError: As `load`.
+    """
+    return _opened(_of_card(described, weights))
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """Where a saved model is.
+
+    Attributes:
+        folder: The folder, on this computer.
+        repo_id: The repository of the Hub that its files are from; None if they are not from there.
+        card: Its card, if it is one of the zoo.
+    """
+
+    folder: Path
+    repo_id: str | None = None
+    card: ModelCard | None = None
+
+
+def locate(name: str) -> SavedModel:
+    """The folder of the model of a name, as `load` takes it, fetched if need be. What a card publishes is what its checksums mean.
+
+    Raises:
+        EventZooError: As `load`.
+    """
+    if _is_place(name):
+        prefix, _, place = name.partition(":")
+        repo_id, _, revision = place.partition("@")
+        return SavedModel(Path(place)) if prefix == "local-dir" else SavedModel(fetch(repo_id, revision), repo_id)
+    described = card(name)
     if described.weights is None:
         raise EventZooError(
             f"{name} has no published weights. Train them with `eventzoo fit --config {described.config}` and load the folder that it "
             f"prints with eventzoo.load('local-dir:…'); for the network with random weights, eventzoo.load({name!r}, pretrained=False)"
         )
-    hub = described.weights.hub
-    folder = described.folder if hub is None else fetch(hub.repo_id, hub.revision)
-    for file, checksum in described.weights.sha256.items():
-        check_sha256(folder / file, checksum, f"the card of {name}")
-    return EventModel.from_folder(folder)
+    return _of_card(described, described.weights)
+
+
+def _of_card(described: ModelCard, weights: Weights) -> SavedModel:
+    if weights.hub is None:
+        saved = SavedModel(described.folder, card=described)
+    else:
+        saved = SavedModel(fetch(weights.hub.repo_id, weights.hub.revision), weights.hub.repo_id, described)
+    with fetched(saved.repo_id):
+        for file, checksum in weights.sha256.items():
+            check_sha256(saved.folder / file, checksum, f"the card of {described.name}")
+    return saved
+
+
+def _opened(saved: SavedModel) -> "EventModel":
+    from eventzoo.model import EventModel
+
+    with fetched(saved.repo_id):
+        return EventModel.from_folder(saved.folder)
+
+
+def _is_place(name: str) -> bool:
+    """Whether a model is named by where it is; refuses a bare folder or repository, which could be either."""
+    prefix, _, place = name.partition(":")
+    if prefix in ("local-dir", "hf-hub") and place:
+        return True
+    if "/" in name or "\\" in name:
+        raise EventZooError(
+            f"{name!r} is no model's name; for a folder on this computer write 'local-dir:{name}', for a repository of the Hugging Face "
+            f"Hub 'hf-hub:{name}'"
+        )
+    return False
 
 
 def check_sha256(path: Path, expected: str, whose: str) -> None:
