@@ -36,7 +36,7 @@ def test_the_trained_network(trained):
 
 
 def test_the_trained_network_over_all_of_the_recording(trained):
-    compare(trained.model, trained.events, Window(), every=10)
+    compare(trained.model, trained.events, Window(), every=30)
 
 
 @pytest.mark.parametrize("window", [Window(events=300), Window(microseconds=5_000)], ids=str)
@@ -57,4 +57,4 @@ def test_other_cameras(trained, realdata, name):
 
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_all_windows_on_other_cameras(trained, realdata, name):
-    check_async_converter(trained.model, cropped(realdata / name, 3_000))
+    check_async_converter(trained.model, cropped(realdata / name, 1_500))

@@ -65,7 +65,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path, undisturbe
         process = start(tmp_path)
         process.stdout.readline()
         try:
-            process.wait(float(rng.uniform(0, 0.3 + 0.1 * kills)))  # ever later, so that a slow machine gets to the end, too
+            process.wait(float(rng.uniform(0, 0.3 + 0.3 * kills)))  # ever later, so that a slow machine gets to the end, too
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             kills += 1

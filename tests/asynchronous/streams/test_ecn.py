@@ -240,12 +240,12 @@ def recipe(name):
 
 @pytest.mark.parametrize("memory", ["window", "trace"])
 def test_real_digits(published, realdata, memory):
-    """A recording of N-MNIST, after every fiftieth event, of the published network's settings."""
+    """A recording of N-MNIST, after every 150th event, of the published network's settings."""
     model = published(recipe("nmnist_paper"), 10, memory=memory)
     (path, *_) = sorted((realdata / "N-MNIST").glob("Train/*/*.bin"))
     events = eventzoo.read(path, sensor_size=(34, 34))
     outputs = model.asynchronous(strict=True).push_each(events)
-    for count in (*range(50, len(events), 50), len(events)):
+    for count in (*range(150, len(events), 150), len(events)):
         close(outputs[count - 1], model.output(events[:count]))
 
 

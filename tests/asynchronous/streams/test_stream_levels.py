@@ -73,7 +73,7 @@ def check_edges(plan, batch):
     fewest=st.sampled_from([1, 256]),
     pushed=st.lists(st.sampled_from([1, 2, 7, 40, 130]), min_size=1, max_size=8),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_any_recording_in_any_pieces(ecn, recorded, tracks_of, seed, duration, tick, start, ties, capacity, max_decays, fewest, pushed):
     model = ecn(ties=ties, capacity=capacity, max_decays=max_decays)
     events, represent = recorded(sum(pushed), duration, seed, start, tick), model.representation
