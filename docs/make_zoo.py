@@ -15,8 +15,8 @@ HERE = Path(__file__).parent
 INTRODUCTION = """\
 # The model zoo
 
-Generated from the model cards in `zoo/` by `docs/make_zoo.py`. Numbers in the tables of weights were measured by us, of exactly these weights;
-what publications report of their own stands apart, and was not measured by us. [The same as a table](results.csv).
+Generated from the model cards in `zoo/` by `docs/make_zoo.py`. Numbers beside weights were measured by us, of exactly these weights; what
+publications report stands apart. [All numbers as a table](results.csv).
 
 ```python
 import eventzoo
@@ -35,9 +35,9 @@ eventzoo stream --model aegnn-nmnist --input recording.bin
 
 ## With weights
 
-These are installed with eventzoo and need no network. Each was trained by its card's command; `seeds` are the lowest and the highest result of
-trainings by the same command with other seeds, each at its best epoch by that number.
-Where a split chose the epoch, and where recipes were compared on it, its numbers are a little better than those of new recordings would be.
+These are installed with eventzoo and need no network. Each was trained by its card's command; the best epoch on the validation split is
+kept. Seeds: the lowest and the highest result of trainings by this command with different seeds, and how many there were. A split on which
+epochs were chosen, and recipes compared, flatters a little; see each model's protocol.
 
 """
 
@@ -45,8 +45,8 @@ WITHOUT = """\
 
 ## Without weights
 
-Recipes of published networks, which `eventzoo fit --config` trains where you have the data. `eventzoo.load(NAME, pretrained=False)` makes the
-network with random weights, `eventzoo import-checkpoint` takes upstream's weights where you have them.
+Recipes of published networks, which `eventzoo fit --config` trains where you have the data. `eventzoo.load(NAME, pretrained=False)` makes
+the network with random weights; `eventzoo import-checkpoint` takes upstream's weights where you have them.
 
 """
 
@@ -69,8 +69,9 @@ def page(cards: Iterable[ModelCard]) -> str:
         reported = "; ".join(f"{metric.name} {metric.value:.3f} ({metric.source})" for metric in described.reported)
         lines.append(f"| {described.name} | {described.task} | {described.dataset} | {reported or '—'} |")
     lines += ["", "## Each of them"]
-    for described in trained:
-        assert described.weights is not None
+    for described in cards:
+        if described.weights is None:
+            continue
         lines += [
             f"\n### {described.name}\n",
             f"{described.summary} Architecture: {described.paper}. Licence of the weights: {described.weights.licence}.\n",
