@@ -17,9 +17,7 @@ import csv
 import os
 import time
 from collections.abc import Callable, Sequence
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
 
 import numba
 import numpy as np
@@ -32,6 +30,7 @@ from eventzoo.kernels.asynchronous.products import add_product
 from eventzoo.model import EventModel
 from eventzoo.tasks.heads import ClassificationHead
 from eventzoo.testing import synchronous_output
+from eventzoo.zoo.checkpoints.aegnn import import_aegnn
 
 IN_GRAPH, CHUNK, ROUNDS = 10_000, 1_000, 7
 WARM = 200  # events before those that are timed, so that what they need is in the caches
@@ -362,18 +361,12 @@ def exactness(longest: int) -> None:
 
 
 def trained() -> None:
-    realdata, fixtures = (os.environ.get(name) for name in ("EVENTZOO_REALDATA", "EVENTZOO_FIXTURES"))
+    realdata = os.environ.get("EVENTZOO_REALDATA")
     checkpoint = Path(realdata or "") / "checkpoints" / "aegnn_ncars_recognition.ckpt"
-    if not realdata or not fixtures or not checkpoint.is_file():
-        print(
-            "\ntrained: skipped; EVENTZOO_REALDATA must hold checkpoints/aegnn_ncars_recognition.ckpt and N-Cars/obj_004397_td.dat, "
-            "EVENTZOO_FIXTURES the original's answers"
-        )
+    if not realdata or not checkpoint.is_file():
+        print("\ntrained: skipped; EVENTZOO_REALDATA must hold checkpoints/aegnn_ncars_recognition.ckpt and N-Cars/obj_004397_td.dat")
         return
-    parity = _parity()
-    backbone, head = parity.network(np.load(Path(fixtures) / "aegnn_ncars_checkpoint.npz"), parity.trained_state(checkpoint))
-    graph = eventzoo.representations.EventGraph(radius=3.0, max_neighbors=None)
-    model = EventModel(graph, backbone, head, ["first", "second"], SENSOR)
+    model = import_aegnn(checkpoint).model
     events = eventzoo.read(Path(realdata) / "N-Cars" / "obj_004397_td.dat", sensor_size=SENSOR)
     contender, forward = Contender(model, Window(), events, len(events) - WARM - 100), Forward(model, events)
     for _ in range(ROUNDS):
@@ -387,13 +380,6 @@ def trained() -> None:
         expected = model.output(events[:last])
         worst = max(worst, float(np.abs(answers[last - 1] - expected).max() / np.abs(expected).max()))
     print(f"\n{len(events):,} events, unlimited neighbours; largest relative difference of 40 answers: {worst:.1e}")
-
-
-def _parity() -> ModuleType:
-    """What the tests that compare with the original share: they know how its checkpoint is read."""
-    module = ModuleType("parity")
-    SourceFileLoader("parity", str(Path(__file__).parents[1] / "tests" / "parity" / "conftest.py")).exec_module(module)
-    return module
 
 
 def main() -> None:

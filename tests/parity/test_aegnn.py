@@ -4,7 +4,9 @@ import numpy as np
 import torch
 from torch_geometric.data import Batch, Data
 
+import eventzoo
 from eventzoo.events import Events
+from eventzoo.zoo.checkpoints.aegnn import import_aegnn
 
 
 def close(found, expected):
@@ -12,11 +14,20 @@ def close(found, expected):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
-def test_layers_and_logits(fixtures, with_upstream_weights):
+def test_layers_and_logits(fixtures):
     """Activations are those of one of the samples, which upstream ran alone."""
     answers = np.load(fixtures / "aegnn_graph_res_ncars.npz")
     state = {key[6:]: torch.from_numpy(answers[key]) for key in answers.files if key.startswith("state.")}
-    backbone, head = with_upstream_weights(answers, state)
+    width, height, radius, coarse_scale, pool_width, pool_height = answers["meta"].tolist()
+    model = import_aegnn(
+        state,
+        classes=[str(answer) for answer in range(answers["logits"].shape[1])],
+        sensor_size=(int(width), int(height)),
+        radius=radius,
+        pool_size=(int(pool_width), int(pool_height)),
+        coarse_scale=coarse_scale,
+    ).model
+    backbone, head = model.backbone, model.head
     x, pos, edge_index, edge_attr, batch = (
         torch.from_numpy(answers[f"input.{name}"]) for name in ("x", "pos", "edge_index", "edge_attr", "batch")
     )
@@ -57,3 +68,17 @@ def test_trained_weights_on_a_real_recording(trained):
     assert graph.num_edges == int(answers["num_edges"].item())
     np.testing.assert_array_equal(graph.pos, answers["pos"])
     close(torch.from_numpy(model.output(trained.events))[None], answers["logits"])
+
+
+def test_the_command_makes_the_trained_model(trained, checkpoint, command_line, tmp_path, capsys):
+    """Without any setting; saved and loaded once."""
+    command_line("import-checkpoint", checkpoint, "--from", "aegnn", "--output", tmp_path / "model")
+    printed = capsys.readouterr().out
+    assert "aegnn: GraphRes" in printed
+    assert "2: car, background" in printed
+    assert "left out of the file: epoch, global_step" in printed
+    assert "neither imported nor run: pytorch_lightning.callbacks.early_stopping.EarlyStopping" in printed
+    assert f"saved: {tmp_path / 'model'}" in printed
+    model = eventzoo.load(f"local-dir:{tmp_path / 'model'}")
+    close(torch.from_numpy(model.output(trained.events))[None], trained.answers["logits"])
+    assert model.predict(trained.events).label == "car"

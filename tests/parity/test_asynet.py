@@ -7,28 +7,13 @@ import torch
 import eventzoo
 from eventzoo.asynchronous import Window
 from eventzoo.events import Events
-from eventzoo.model import EventModel
-from eventzoo.nn.sparse import SparseBatchNorm, SparseConv2d, SubmanifoldConv2d
-from eventzoo.tasks.heads import ClassificationHead
 from eventzoo.testing import synchronous_output
+from eventzoo.zoo.checkpoints.asynet import import_asynet
 
 
 def close(found, expected):
     expected = torch.as_tensor(expected)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
-
-
-def with_upstream_weights(backbone, head, state):
-    """Give ours upstream's weights, whose layers are numbered, pools included; `[taps, 1, in, out]` of a convolution, taps in rows."""
-    layers = [layer for layer in backbone.modules() if isinstance(layer, SubmanifoldConv2d | SparseConv2d | SparseBatchNorm)]
-    numbers = sorted({int(name.split(".")[1]) for name in state if name.startswith("sparseModel.")})
-    for layer, number in zip(layers, numbers, strict=True):
-        theirs = {name.split(".")[-1]: tensor for name, tensor in state.items() if name.startswith(f"sparseModel.{number}.")}
-        if isinstance(layer, SparseBatchNorm):
-            layer.module.load_state_dict(theirs | {"num_batches_tracked": torch.tensor(0)})
-        else:
-            layer.load_state_dict({"weight": theirs["weight"][:, 0].permute(2, 1, 0).unflatten(2, (3, 3))})
-    head.load_state_dict({name: tensor for name, tensor in state.items() if name.startswith("linear.")})
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +22,11 @@ def answers(fixtures):
 
 
 def published(answers, sensor_size):
-    """The model with upstream's weights, for a sensor of any size that is brought to the size of the map."""
-    backbone = eventzoo.backbones.SparseVGG(sensor_size)
-    head = ClassificationHead().connect(backbone, len(answers["logits"][0]))
-    with_upstream_weights(backbone, head, {key[6:]: torch.from_numpy(answers[key]) for key in answers.files if key.startswith("state.")})
-    classes = [str(i) for i in range(len(answers["logits"][0]))]
-    return EventModel(eventzoo.representations.Histogram(), backbone, head, classes, sensor_size)
+    """The model with upstream's weights, for a sensor of any size that is brought to the size of the map, and all events."""
+    state = {key[6:]: torch.from_numpy(answers[key]) for key in answers.files if key.startswith("state.")}
+    model = import_asynet(state, classes=[str(i) for i in range(len(answers["logits"][0]))], sensor_size=sensor_size).model
+    model.transforms.clear()
+    return model
 
 
 def histograms(answers):

@@ -237,31 +237,9 @@ def test_a_checkpoints_file(tmp_path):
     assert all(map(torch.equal, from_file.state_dict().values(), given.state_dict().values()))
 
 
-class Mischief:
-    def __reduce__(self):
-        return print, ("code was run",)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (lambda: {"state_dict": Mischief()}, "cannot be read as a checkpoint without executing code"),
-        (lambda: [1, 2], "holds no weights by name"),
-        (lambda: {"state_dict": {"a": 1}}, "no tensors, as weights are: a"),
-    ],
-)
-def test_files_that_are_none(tmp_path, capsys, content, said):
-    torch.save(content(), tmp_path / "it.ckpt")
-    with pytest.raises(EventZooError, match=said):
-        import_event2vec(tmp_path / "it.ckpt")
-    assert "code was run" not in capsys.readouterr().out
-
-
-def test_a_file_that_is_not_there_or_garbage(tmp_path):
-    (tmp_path / "garbage").write_bytes(b"garbage" * 9)
-    for name in ("garbage", "nothing"):
-        with pytest.raises(EventZooError, match=f"{name} cannot be read"):
-            import_event2vec(tmp_path / name)
+def test_names_without_tensors():
+    with pytest.raises(EventZooError, match="no tensors, as weights are: a;"):
+        import_event2vec({"a": 1})
 
 
 def without(name):

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from eventzoo import registry
 from eventzoo.errors import EventZooError
 from eventzoo.model import EventModel
 from eventzoo.zoo.checkpoints.reading import Checkpoint, listed, read_state
@@ -102,3 +103,39 @@ def silence(head: nn.Module) -> None:
     """Make all weights of a head zero, for which there are none: until it is trained, it says the same of every recording."""
     for parameter in head.parameters():
         parameter.zero_()
+
+
+def missing(**needed: object) -> EventZooError:
+    """The error where weights do not tell what an argument would; those that are None are missing."""
+    names = [name for name, value in needed.items() if value is None]
+    options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+    return EventZooError(
+        f"these weights do not tell which dataset they are for; missing arguments: {', '.join(names)} (on the command line {options})"
+    )
+
+
+def published(dataset: str | None, known: Sequence[str]) -> type[Any] | None:
+    """The dataset of this name, which upstream published results for.
+
+    Raises:
+        EventZooError: It is none of them.
+    """
+    if dataset is not None and dataset not in known:
+        raise EventZooError(f"dataset is one of {', '.join(known)}, not {dataset}; for another give its classes and sizes instead")
+    return None if dataset is None else registry.get("datasets", dataset)
+
+
+def classes_of(dataset: type[Any], detector: bool) -> tuple[str, ...]:
+    """The classes of a dataset, as far as they are known to be a network's.
+
+    Raises:
+        EventZooError: A classifier's are not.
+    """
+    if dataset.__name__ != "NCaltech101":
+        return tuple(dataset.classes)
+    if not detector:
+        raise EventZooError(
+            "a network for N-Caltech101 has its answers in the order in which the file system of its training listed the folders of the "
+            "classes, which weights do not tell; give that order as classes (on the command line --classes, there $(ls -U))"
+        )
+    return tuple(name for name in dataset.classes if name != "BACKGROUND_Google")  # which has no boxes

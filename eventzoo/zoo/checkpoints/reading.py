@@ -58,7 +58,7 @@ class _Nothing:
 
     __slots__ = ()
 
-    def __new__(cls, *args: object) -> "_Nothing":
+    def __new__(cls, *_: object) -> "_Nothing":
         return super().__new__(cls)
 
     def __setstate__(self, state: object) -> None:
@@ -72,7 +72,7 @@ def read_state(path: str | Path) -> Checkpoint:
         EventZooError: There is no such file, it is not a checkpoint or damaged, it names what no checkpoint needs, it is an archive that
             leads out of its folder, or holds no weights by name; or this torch is too old to be trusted with it.
     """
-    if torch.__version__ < (2, 10):
+    if torch.__version__ < "2.10":
         raise EventZooError(f"torch {torch.__version__} cannot read pickles safely (CVE-2026-24747): pip install 'torch>=2.10'")
     path = Path(path)
     if not path.is_file() or path.stat().st_size == 0:
@@ -101,7 +101,7 @@ def _content(file: BinaryIO, path: Path) -> tuple[Any, list[str]]:
     file.seek(0)
     with _no_safe_globals():
         try:
-            named = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file)) if is_archive else []  # type: ignore[no-untyped-call]
+            named = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file)) if is_archive else []
             _check_names(named, path)
             file.seek(0)
             torch.serialization.add_safe_globals([(_Nothing, name) for name in named])
@@ -132,8 +132,8 @@ def _check_names(named: list[str], path: Path) -> None:
     refused = [name for name in named if not _TRAINING.fullmatch(name)]
     if refused:
         raise EventZooError(
-            f"{path} names {listed(refused)}, which no checkpoint needs; refused, nothing was run. If it is a whole network that you trust, "
-            "load it where it was trained, and save its state_dict() there"
+            f"{path} names {listed(refused)}, which no checkpoint needs; refused, nothing was run. If it is a whole network that you "
+            "trust, load it where it was trained, and save its state_dict() there"
         )
 
 
