@@ -1,0 +1,101 @@
+"""The commands about models: the table, and measuring what a card says."""
+
+import hashlib
+
+import pytest
+import yaml
+
+import eventzoo
+from eventzoo import shipped
+from eventzoo.model import EventModel
+from eventzoo.tasks.heads import ClassificationHead
+from eventzoo.zoo.cards import read_card
+
+
+@pytest.fixture
+def zoo(tmp_path, make_events, monkeypatch):
+    """A zoo of one installed model, and recordings that its card is about; sets what the card says, returns the accuracy."""
+    classes = eventzoo.datasets.NMNIST.classes
+    backbone = eventzoo.backbones.SparseVGG((34, 34), stages=[[4, 4], [4]], out_channels=4)
+    model = EventModel(
+        eventzoo.representations.Histogram(), backbone, ClassificationHead().connect(backbone, len(classes)), classes, (34, 34)
+    )
+    folder = model.save(tmp_path / "zoo" / "weights" / "tiny")
+    recordings = [make_events(80, (34, 34), seed) for seed in range(8)]
+    answers = [model.predict(events).class_id for events in recordings]
+    for number, (events, answer) in enumerate(zip(recordings, answers, strict=True)):
+        digit = answer if number != 3 else (answer + 1) % 10  # one of the eight is answered wrongly
+        path = tmp_path / "N-MNIST" / "Train" / str(digit) / f"{5 * number:05}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        eventzoo.write(path, events)
+    eventzoo.write(path.with_name("00001.bin"), recordings[0])  # one to train on
+    recipe = {"data": {"dataset": "NMNIST", "representation": "Histogram", "batch_size": 3}, "model": {"class_path": "Classification"}}
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    files = ("config.json", "model.safetensors")
+    card = {
+        "format": 1,
+        "summary": "A small network.",
+        "task": "classification",
+        "dataset": "NMNIST",
+        "config": "configs/tiny.yaml",
+        "paper": "none",
+        "weights": {
+            "seed": 0,
+            "command": "eventzoo fit --config configs/tiny.yaml",
+            "licence": "MIT",
+            "sha256": {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files},
+        },
+    }
+
+    def say(accuracy):
+        measured = {"dataset": "NMNIST", "split": "val", "name": "accuracy", "value": accuracy, "protocol": "p", "seeds": {0: accuracy}}
+        (tmp_path / "zoo" / "tiny.yaml").write_text(yaml.safe_dump({**card, "measured": [measured]}))
+        (tmp_path / "zoo" / "bare.yaml").write_text(yaml.safe_dump({**card, "weights": None, "task": "detection"}))
+        read_card.cache_clear()
+
+    monkeypatch.setattr(shipped, "folders", lambda kind: {"eventzoo": tmp_path / kind})
+    monkeypatch.setenv("EVENTZOO_DATA", str(tmp_path))
+    say(7 / 8)
+    return say
+
+
+def test_the_numbers_of_a_card_are_measured_again(zoo, command_line, capsys):
+    command_line("test", "--model", "tiny")
+    printed = capsys.readouterr().out
+    assert "tiny on 8 recordings of NMNIST, split val" in printed
+    assert printed.splitlines()[-1].split() == ["accuracy", "0.8750", "0.8750"]
+
+
+def test_numbers_that_are_not_the_cards_are_an_error(zoo, command_line, capsys):
+    zoo(1.0)
+    with pytest.raises(SystemExit, match=r"accuracy on split val is 0\.875, not the 1\.0 of the card of tiny"):
+        command_line("test", "--model=tiny")
+    assert "0.8750" in capsys.readouterr().out
+
+
+def test_any_saved_model_is_measured(zoo, command_line, capsys, tmp_path):
+    model = f"local-dir:{tmp_path / 'zoo' / 'weights' / 'tiny'}"
+    command_line("test", "--model", model, "--config", "tiny", "--split", "val")
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["accuracy", "0.8750"]
+    with pytest.raises(SystemExit, match="does not say what to measure it on: give --config RECIPE"):
+        command_line("test", "--model", model)
+    with pytest.raises(SystemExit, match="no test recordings under"):
+        command_line("test", "--model", model, "--config", "tiny")
+    with pytest.raises(SystemExit, match=r"no model named 'tiny-'. Did you mean tiny"):
+        command_line("test", "--model", "tiny-", "--config", "tiny")
+
+
+def test_the_table(zoo, command_line, capsys):
+    command_line("models")
+    title, header, bare, tiny, hint = capsys.readouterr().out.splitlines()
+    assert title == "2 of 2 models"
+    assert header.split()[:4] == ["model", "task", "dataset", "weights"]
+    assert bare.split()[:4] == ["bare", "detection", "NMNIST", "none"]
+    assert tiny.split() == ["tiny", "classification", "NMNIST", "installed", "accuracy", "0.875", "(val)"]
+    assert "eventzoo info NAME" in hint
+    for filters in (["t*"], ["--task", "classification"], ["--pretrained"], ["--dataset", "nmnist", "*y"]):
+        command_line("models", *filters)
+        assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:-1]] == ["tiny"]
+    command_line("models", "--no-pretrained", "--dataset", "NCars")
+    assert "no model is like that" in capsys.readouterr().out
