@@ -2,20 +2,16 @@
 
 import argparse
 import inspect
-from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 
 from eventzoo.errors import EventZooError
 from eventzoo.specs import spec_of
-from eventzoo.zoo.checkpoints.aegnn import import_aegnn
-from eventzoo.zoo.checkpoints.asynet import import_asynet
-from eventzoo.zoo.checkpoints.event2vec import import_event2vec
-from eventzoo.zoo.checkpoints.importing import Imported
 
-_IMPORTS: dict[str, Callable[..., Imported]] = {"aegnn": import_aegnn, "asynet": import_asynet, "event2vec": import_event2vec}
+_UPSTREAMS = ("aegnn", "asynet", "event2vec")
 
 _USAGE = "eventzoo import-checkpoint FILE --from NAME --output FOLDER [settings]"
 _DESCRIPTION = (
@@ -33,7 +29,7 @@ def run(args: list[str]) -> None:
     given = vars(_parser().parse_args(args))
     upstream, file, output = given.pop("upstream"), given.pop("file"), given.pop("output")
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if value is not None}
-    importer = _IMPORTS[upstream]
+    importer = getattr(import_module(f"eventzoo.zoo.checkpoints.{upstream}"), f"import_{upstream}")
     strange = [f"--{name.replace('_', '-')}" for name in settings if name not in inspect.signature(importer).parameters]
     if strange:
         raise EventZooError(f"{', '.join(strange)}: no setting of {upstream}'s; eventzoo import-checkpoint --help says which are")
@@ -60,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("eventzoo import-checkpoint", _USAGE, _DESCRIPTION)
     parser.add_argument("file", type=Path, metavar="FILE", help="of torch.save: a state_dict, or a training's checkpoint with one")
     parser.add_argument(
-        "--from", dest="upstream", metavar="NAME", choices=list(_IMPORTS), required=True, help="whose code wrote it: " + ", ".join(_IMPORTS)
+        "--from", dest="upstream", metavar="NAME", choices=_UPSTREAMS, required=True, help="whose code wrote it: " + ", ".join(_UPSTREAMS)
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", required=True, help="where the model is saved; must not exist yet")
     settings = parser.add_argument_group("settings that replace the published ones")

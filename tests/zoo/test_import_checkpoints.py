@@ -104,6 +104,8 @@ def test_of_aegnns_detectors_the_backbone(outputs, dataset, classes, make_events
         ({k: v for k, v in aegnn_state().items() if k != "model.norm3.module.bias"}, OWN, "known; missing: norm3.module.bias"),
         (aegnn_state() | {"model.conv4.lin.weight": torch.zeros(9, 9)}, OWN, r"conv4.lin.weight is of the shape \(9, 9\)"),
         (aegnn_state() | {"model.fc.weight": torch.zeros(3, 7)}, OWN, r"fc.weight is of the shape \(3, 7\)"),
+        (aegnn_state(root="root") | {"model.conv4.root": torch.zeros(2, 2, 2)}, OWN, "missing: conv4.lin.weight; unknown: conv4.root"),
+        (aegnn_state() | {"model.conv1.kernel_size": torch.tensor(3)}, OWN, r"conv1.kernel_size is of the shape \(\)"),
         (aegnn_state() | {"model.conv1.kernel_size": torch.tensor([4, 4])}, OWN, "does not go with the 9 points"),
         (asynet_state("sparse", ((2,),), 2, 3), OWN, "known; missing: fc.weight"),
     ],

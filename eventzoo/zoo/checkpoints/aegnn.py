@@ -113,10 +113,10 @@ def import_aegnn(
 
 def _with_lin(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights by the names since torch-geometric 2.0, which has a node's own as a layer instead of a matrix that is multiplied by."""
-    return {
-        f"{name.removesuffix('.root')}.lin.weight" if name.endswith(".root") else name: tensor.t() if name.endswith(".root") else tensor
-        for name, tensor in state.items()
-    }
+    new = dict(state)
+    for name in [name for name in state if name.endswith(".root") and state[name].dim() == 2]:
+        new[f"{name.removesuffix('.root')}.lin.weight"] = new.pop(name).t()
+    return new
 
 
 def _kernel(state: Mapping[str, Tensor]) -> tuple[int, int]:

@@ -48,12 +48,13 @@ def weight(state: Mapping[str, Tensor], name: str, network: str, dim: int | None
     """One of upstream's weights.
 
     Raises:
-        EventZooError: It is missing, or not of `dim` dimensions.
+        EventZooError: It is missing, has no numbers, or is not of `dim` dimensions.
     """
-    if name not in state or dim not in (None, state[name].dim()):
-        found = f"missing: {name}" if name not in state else f"{name} is of the shape {tuple(state[name].shape)}"
-        raise EventZooError(f"the weights are not those of an {network} that is known; {found}")
-    return state[name]
+    found = state.get(name)
+    if found is None or found.dim() == 0 or found.numel() == 0 or dim not in (None, found.dim()):
+        reason = f"missing: {name}" if found is None else f"{name} is of the shape {tuple(found.shape)}"
+        raise EventZooError(f"the weights are not those of an {network} that is known; {reason}")
+    return found
 
 
 def fill(
