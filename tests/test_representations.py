@@ -55,11 +55,3 @@ def test_offsets_lie_in_the_unit_cube(make_events):
     assert graph.num_edges > 500
     assert graph.edge_attr.min() >= 0
     assert graph.edge_attr.max() <= 1
-
-
-def test_graphs_of_no_and_of_one_event_can_be_batched(make_events):
-    representation = eventzoo.representations.EventGraph()
-    graphs = [representation(make_events(count)) for count in (0, 1, 20)]
-    batch = representation.collate(graphs)
-    assert batch.num_graphs == 3
-    assert batch.batch.bincount(minlength=3).tolist() == [0, 1, 20]

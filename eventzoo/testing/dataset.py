@@ -54,6 +54,8 @@ def _check_facts(dataset: EventDataset, name: str) -> None:
     named = isinstance(classes, tuple) and len(classes) > 0 and all(isinstance(label, str) and label for label in classes)
     require(named, f"{name}.classes must be a tuple of names, not {classes!r}")
     require(len(set(dataset.classes)) == len(dataset.classes), f"{name}.classes has a name twice: {dataset.classes}")
+    of_task = dataset.classes_for(dataset.task)
+    require(of_task == dataset.classes, f"{name}.classes_for({dataset.task!r}) is {of_task}, and its classes are {dataset.classes}")
     require(dataset.task in get_args(TaskName), f"{name}.task must be one of {', '.join(get_args(TaskName))}, not {dataset.task!r}")
     split = getattr(dataset, "split", None)
     require(split in get_args(Split), f"{name}.split must be one of {', '.join(get_args(Split))}, not {split!r}")
