@@ -2,6 +2,7 @@
 
 from eventzoo.asynchronous.async_model import AsyncModel, make_asynchronous
 from eventzoo.asynchronous.converter import AsyncConverter, Engine, EngineConverter, Unsupported
+from eventzoo.asynchronous.pixels import pixel_map
 from eventzoo.asynchronous.plan import Cost, Plan
 from eventzoo.asynchronous.state import (
     Argument,
@@ -43,4 +44,5 @@ __all__ = [
     "Unsupported",
     "Window",
     "make_asynchronous",
+    "pixel_map",
 ]

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from eventzoo import representations
-from eventzoo.asynchronous import AsyncConverter, Features, Plan, State, Unsupported
-from eventzoo.kernels.asynchronous import map_taps, pixel_rows, pixel_stream
+from eventzoo.asynchronous import AsyncConverter, Features, Plan, State, Unsupported, pixel_map
+from eventzoo.kernels.asynchronous import pixel_rows
 
 if TYPE_CHECKING:
-    from eventzoo.asynchronous.state import Compiled
     from eventzoo.plugins.representations.event_frame import EventFrame
     from eventzoo.plugins.representations.event_queue import EventQueue
     from eventzoo.plugins.representations.histogram import Histogram
@@ -24,7 +23,7 @@ class AsyncHistogram(AsyncConverter):
 
     def convert(self, plan: Plan, layer: "Histogram", *args: Any, **kwargs: Any) -> Features:  # noqa: ARG002  # a representation has none
         """The image."""
-        return _pixel_map(plan, pixel_rows.histogram_row, [], layer.channels)
+        return pixel_map(plan, pixel_rows.histogram_row, [], layer.channels)
 
 
 class AsyncEventFrame(AsyncConverter):
@@ -34,7 +33,7 @@ class AsyncEventFrame(AsyncConverter):
 
     def convert(self, plan: Plan, layer: "EventFrame", *args: Any, **kwargs: Any) -> Features:  # noqa: ARG002
         """The image."""
-        return _pixel_map(plan, pixel_rows.event_frame_row, [], layer.channels, _tick(layer))
+        return pixel_map(plan, pixel_rows.event_frame_row, [], layer.channels, _tick(layer))
 
 
 class AsyncVoxelGrid(AsyncConverter):
@@ -44,7 +43,7 @@ class AsyncVoxelGrid(AsyncConverter):
 
     def convert(self, plan: Plan, layer: "VoxelGrid", *args: Any, **kwargs: Any) -> Features:  # noqa: ARG002
         """The image."""
-        return _pixel_map(plan, pixel_rows.voxel_grid_row, [], layer.channels, _tick(layer))
+        return pixel_map(plan, pixel_rows.voxel_grid_row, [], layer.channels, _tick(layer))
 
 
 class AsyncTimeSurface(AsyncConverter):
@@ -54,7 +53,7 @@ class AsyncTimeSurface(AsyncConverter):
 
     def convert(self, plan: Plan, layer: "TimeSurface", *args: Any, **kwargs: Any) -> Features:  # noqa: ARG002
         """The image."""
-        return _pixel_map(plan, pixel_rows.time_surface_row, [_setting(plan, layer.tau)], layer.channels, _tick(layer))
+        return pixel_map(plan, pixel_rows.time_surface_row, [_setting(plan, layer.tau)], layer.channels, _tick(layer))
 
 
 class AsyncEventQueue(AsyncConverter):
@@ -64,7 +63,7 @@ class AsyncEventQueue(AsyncConverter):
 
     def convert(self, plan: Plan, layer: "EventQueue", *args: Any, **kwargs: Any) -> Features:  # noqa: ARG002
         """The image."""
-        return _pixel_map(plan, pixel_rows.event_queue_row, [_setting(plan, layer.absolute_time)], layer.channels)
+        return pixel_map(plan, pixel_rows.event_queue_row, [_setting(plan, layer.absolute_time)], layer.channels)
 
 
 def _tick(layer: "EventFrame | VoxelGrid | TimeSurface") -> int:
@@ -79,33 +78,3 @@ def _tick(layer: "EventFrame | VoxelGrid | TimeSurface") -> int:
 
 def _setting(plan: Plan, value: int) -> State:
     return plan.weights(pixel_rows.Setting(np.array([value], np.int64)))
-
-
-def _pixel_map(plan: Plan, row: "Compiled", settings: list[State], channels: int, tick: int = 0) -> Features:
-    """An image whose pixels each depend on that pixel's events, and on the tick of the clock in which the newest event came.
-
-    Args:
-        plan: The plan, which begins here.
-        row: Compiled `(stream, *settings, noted, pixel, out)`: makes one pixel of the image.
-        settings: What it needs besides.
-        channels: The image's channels.
-        tick: Microseconds of a tick, 0 where the clock does not matter.
-    """
-    window, (width, height) = plan.window, plan.sensor_size
-    if window.history:
-        raise Unsupported("an image has no features of single events that could be final; leave out the window's history")
-    events, pixels = plan.domain(plan.capacity, grows=True), plan.domain(width * height)
-    stream = plan.state(
-        pixel_stream.make_pixel_stream((width, height), (window.events, window.microseconds), tick, events.capacity),
-        events,
-        pixel_stream.PER_SITE,
-    )
-    noted = plan.features(pixels, 0, (width, height))
-    plan.begin(
-        events,
-        pixel_stream.push_events,
-        [stream, events.sites, noted.rows],
-        lambda: pixel_stream.window_events(stream.value),
-    )
-    plan.step(map_taps.begin_map, [pixels.sites], pixels)
-    return plan.rows(row, [stream, *settings], noted, channels)
