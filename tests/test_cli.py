@@ -47,6 +47,7 @@ def test_fit_test_predict_save_load(command_line, in_folder, capsys):
     assert "held-out recordings" in printed
     assert (run / "predictions.png").stat().st_size > 10_000
     assert (run / "fit.yaml").is_file()
+    assert not torch.serialization.get_safe_globals()  # of which torch-geometric has one that unpickles any file
 
     best = run / "checkpoints" / "best.ckpt"
     command_line("validate", *SMALL, "--ckpt_path", best)

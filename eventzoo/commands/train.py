@@ -52,6 +52,7 @@ def run(args: list[str]) -> None:
     for pattern in _SILENCED:
         warnings.filterwarnings("ignore", message=pattern)
     load_plugins()
+    torch.serialization.clear_safe_globals()  # torch-geometric has added a class that unpickles any other file without restriction
     EventZooCLI(
         Training,
         EventDataModule,
