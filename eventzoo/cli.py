@@ -29,6 +29,8 @@ COMMANDS = {
     "latency": "microseconds an event, beside a synchronous forward",
     "models": "the models of the zoo, as a table",
     "import-checkpoint": "make a model of weights that aegnn's, asynet's or event2vec's own code trained",
+    "export": "write a model to a folder, with a page about it",
+    "push": "publish a model on the Hugging Face Hub",
     "list": "list the registered parts, the models and the recipes",
     "info": "describe a part or a model: eventzoo info NAME",
 }
@@ -36,8 +38,8 @@ _MODULES = {
     **{name: name for name in ("thresholds", "anytime", "prepare", "inspect", "convert", "streams")},
     **{name: f"streaming.{name}" for name in ("stream", "flops", "latency")},
     "data": "stores",
-    "import-checkpoint": "import_checkpoint",
-    "models": "zoo.models",
+    "import-checkpoint": "zoo.import_checkpoint",
+    **{name: f"zoo.{name}" for name in ("models", "export", "push")},
 }
 
 
