@@ -129,6 +129,9 @@ def replace_weights(folder, weights):
         (lambda folder: change(folder, transforms=[{"class_path": "EventGraph"}]), "config.json: transforms: "),
         (lambda folder: (folder / "model.safetensors").unlink(), "does not hold the weights"),
         (lambda folder: change(folder, sha256=3), "is damaged; look at: sha256"),
+        (lambda folder: change(folder, packages=["tiny"]), "is damaged; look at: packages"),
+        (lambda folder: change(folder, packages={"tiny": 1}), "is damaged; look at: packages"),
+        (lambda folder: change(folder, packages={"--index-url": "1"}), "is damaged; look at: packages"),
         (lambda folder: replace_weights(folder, b"\0" * 100), "does not hold the weights"),
         (
             lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-7]),

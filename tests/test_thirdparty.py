@@ -1,5 +1,6 @@
 """A package that eventzoo does not know of: found by its entry points, trained from YAML, saved and loaded."""
 
+import json
 import os
 import subprocess
 import sys
@@ -78,4 +79,7 @@ def test_a_model_of_a_package_that_is_not_installed_says_so(tmp_path):
         text=True,
         check=False,
     )
-    assert "no backbone named 'TinyNet'" in done.stderr.splitlines()[-1]
+    assert json.loads((tmp_path / "saved" / "config.json").read_text())["packages"] == {"tiny-events": "0.2"}
+    said = done.stderr.splitlines()[-1]
+    assert "no backbone named 'TinyNet'" in said
+    assert said.endswith("was saved with parts of tiny-events 0.2, not installed here; if you trust it: pip install tiny-events")

@@ -83,14 +83,15 @@ def _reason(error: Exception, name: str, repo_id: str, revision: str) -> str:
                 "model that is here"
             )
         case errors.HfHubHTTPError() if error.response.status_code in (401, 403):
-            return f"{constants.ENDPOINT} refuses {what}: log in with `hf auth login`, with a token that may read it"
+            return f"{constants.ENDPOINT} refuses {what}: check the name, and log in with `hf auth login`, with a token that may read it"
         case errors.HfHubHTTPError():
             return f"{constants.ENDPOINT} answered {error.response.status_code} when asked for {name} of {what}; try again later"
         case OSError(errno=int()) if not isinstance(error, errors.LocalEntryNotFoundError):
             return f"{name} of {what} cannot be kept in {constants.HF_HUB_CACHE}: {error.strerror}; HF_HOME names another place"
         case OSError() if "Consistency check failed" in str(error):
             return f"{name} of {what} did not arrive whole: {str(error).splitlines()[0]} Load it again"
+    reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
     return (
-        f"{name} of {what} cannot be fetched from {constants.ENDPOINT}, and is not in {constants.HF_HUB_CACHE}: "
-        f"{type(error).__name__}: {error}. Check the network and HF_ENDPOINT; what is installed or was fetched before loads without"
+        f"{name} of {what} cannot be fetched from {constants.ENDPOINT}, and is not in {constants.HF_HUB_CACHE}: {reason}. Check the "
+        "network and HF_ENDPOINT; what is installed or was fetched before loads without"
     )
