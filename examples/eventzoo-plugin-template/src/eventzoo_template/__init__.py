@@ -1,0 +1,1 @@
+"""A dataset, a representation, a backbone and a trained model for eventzoo."""
