@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -9,23 +10,30 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
-
-TEMPLATE = Path(__file__).parents[1] / "examples" / "eventzoo-plugin-template"
+REPOSITORY = Path(__file__).parents[1]
+TEMPLATE = REPOSITORY / "examples" / "eventzoo-plugin-template"
+BLOCKS = re.findall(
+    r'^```(\w+)(?: title="([^"\n]+)")?\n(.*?)^```$',
+    (REPOSITORY / "docs" / "plugins.md").read_text(encoding="utf-8"),
+    re.MULTILINE | re.DOTALL,
+)
 STREAMS = """
 import numpy as np
-import eventzoo
 
-model = eventzoo.load("template-bars")
-dataset = eventzoo.datasets.MovingBars("test")
-for index in range(6):
-    sample = dataset[index]
-    stream = model.asynchronous(strict=True)
+for sample in (eventzoo.datasets.MovingBars("test")[index] for index in range(6)):
+    stream.reset()
     for first in range(0, len(sample.events), 10):
         result = stream.push(sample.events[first : first + 10])
     np.testing.assert_allclose(result.logits, model.predict(sample.events).logits, rtol=1e-4, atol=1e-4)
     print(type(model.backbone).__module__, result.class_id == sample.label)
 """
+
+
+def test_what_the_page_shows_is_in_the_package():
+    shown = [(title, code) for _, title, code in BLOCKS if title]
+    assert len(shown) > 10
+    for title, code in shown:
+        assert code in (TEMPLATE / title).read_text(encoding="utf-8"), f"{title} has no longer:\n{code}"
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +59,7 @@ def run(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_its_parts_and_its_model_are_listed(run):
     listed = run("-m", "eventzoo", "list").splitlines()
     for name in ("MovingBars", "DecayingCounts", "BarNet", "AsyncDecayingCounts", "AsyncSaturate"):
@@ -60,6 +69,7 @@ def test_its_parts_and_its_model_are_listed(run):
     assert "accuracy 0.98 on MovingBars, split test" in run("-m", "eventzoo", "info", "template-bars")
 
 
+@pytest.mark.slow
 def test_its_recipe_trains(run):
     trained = run("-m", "eventzoo", "fit", "--config", "template", "--trainer.max_epochs", "3", "--trainer.enable_progress_bar", "false")
     assert "BarNet, 2,350 parameters, on 400 recordings of MovingBars" in trained
@@ -67,11 +77,16 @@ def test_its_recipe_trains(run):
     assert float(accuracy) > 0.9
 
 
+@pytest.mark.slow
 def test_its_model_answers_and_streams(run):
-    lines = run("-c", STREAMS).splitlines()
+    shown = "".join(code for language, title, code in BLOCKS if language == "python" and not title)
+    first, after, *lines = run("-c", shown + STREAMS).splitlines()
+    assert "right" in first
+    assert first.split("(")[0] == after.split("(")[0]
     assert set(lines) <= {"eventzoo_template.bar_net True", "eventzoo_template.bar_net False"}
     assert sum(line.endswith("True") for line in lines) >= 4  # of 6; it is right about 98 of 100
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(run):
     assert "6 passed" in run("-m", "pytest", "-q", "-p", "no:cacheprovider", TEMPLATE)
