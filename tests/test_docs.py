@@ -42,7 +42,9 @@ def trained(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["checkpoints", "detection", "evaluation", "representations", "sparse", "spiking", "streams", "tokens"])
+@pytest.mark.parametrize(
+    "page", ["checkpoints", "detection", "evaluation", "hub", "representations", "sparse", "spiking", "streams", "tokens"]
+)
 def test_every_block_of_a_page_runs(trained, page):
     codes = [code for language, _, code in blocks(page) if language == "python"]
     assert codes

@@ -39,7 +39,7 @@ def fetched(repo_id: str | None) -> Iterator[None]:
         if repo_id is None:
             raise
         cure = f"if they are damaged, `hf cache rm model/{repo_id}` removes them, and the next load fetches them anew"
-        raise EventZooError(f"{error}. The files are those of hf-hub:{repo_id}; {cure}") from error
+        raise EventZooError(f"{str(error).rstrip('.')}. The files are those of hf-hub:{repo_id}; {cure}") from error
 
 
 def _file(name: str, repo_id: str, revision: str) -> Path:
@@ -86,7 +86,7 @@ def _reason(error: Exception, name: str, repo_id: str, revision: str) -> str:
             return f"{constants.ENDPOINT} refuses {what}: check the name, and log in with `hf auth login`, with a token that may read it"
         case errors.HfHubHTTPError():
             return f"{constants.ENDPOINT} answered {error.response.status_code} when asked for {name} of {what}; try again later"
-        case OSError(errno=int()) if not isinstance(error, errors.LocalEntryNotFoundError):
+        case OSError(errno=int()):
             return f"{name} of {what} cannot be kept in {constants.HF_HUB_CACHE}: {error.strerror}; HF_HOME names another place"
         case OSError() if "Consistency check failed" in str(error):
             return f"{name} of {what} did not arrive whole: {str(error).splitlines()[0]} Load it again"
