@@ -85,7 +85,8 @@ def _reason(error: Exception, name: str, repo_id: str, revision: str) -> str:
         case errors.HfHubHTTPError() if error.response.status_code in (401, 403):
             return f"{constants.ENDPOINT} refuses {what}: check the name, and log in with `hf auth login`, with a token that may read it"
         case errors.HfHubHTTPError():
-            return f"{constants.ENDPOINT} answered {error.response.status_code} when asked for {name} of {what}; try again later, or look at HF_ENDPOINT"
+            answer = f"{constants.ENDPOINT} answered {error.response.status_code} when asked for {name} of {what}"
+            return f"{answer}; try again later, or look at HF_ENDPOINT"
         case OSError(errno=int()):
             return f"{name} of {what} cannot be kept in {constants.HF_HUB_CACHE}: {error.strerror}; HF_HOME names another place"
         case OSError() if "Consistency check failed" in str(error):
