@@ -18,8 +18,9 @@ def test_a_wheel_holds_recipes_and_cards_and_finds_them(tmp_path):
         archive.extractall(tmp_path / "installed")
     package = tmp_path / "installed" / "eventzoo"
     for shipped, source in (("configs", "configs"), ("zoo/cards", "zoo")):
-        names = sorted(path.name for path in (package / shipped).iterdir())
-        assert names == sorted(path.name for path in (REPOSITORY / source).glob("*.yaml"))
+        packed = {path.relative_to(package / shipped): path.read_bytes() for path in (package / shipped).rglob("*") if path.is_file()}
+        there = {path.relative_to(REPOSITORY / source): path.read_bytes() for path in (REPOSITORY / source).rglob("*") if path.is_file()}
+        assert packed == there
     assert (package / "py.typed").is_file()
 
     def run(*args):
@@ -33,3 +34,8 @@ def test_a_wheel_holds_recipes_and_cards_and_finds_them(tmp_path):
     assert "  aegnn-shapes" in listed.stdout
     printed = run("fit", "--config", "configs/aegnn_shapes.yaml", "--print_config")
     assert "sensor_size" in printed.stdout, printed.stderr
+    loaded = "import eventzoo; print([eventzoo.load(name).classes[0] for name in eventzoo.list_models(pretrained=True)])"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "HF_HUB_OFFLINE": "1"}
+    asked = subprocess.run([sys.executable, "-c", loaded], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "'circle'" in asked.stdout, asked.stderr
+    assert "'0'" in asked.stdout

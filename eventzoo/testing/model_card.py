@@ -29,7 +29,7 @@ def check_model_card(model: str | Path) -> None:
     - Its recipe is installed, trains this task on this dataset, and the network that it describes can be made.
     - Published weights are those that the checksums mean; the loaded model has the recipe's representation, transforms, backbone and head,
       the dataset's classes and sensor; its weights are finite, and it answers a recording without events and a made-up one.
-    - The command that trained them runs the recipe with their seed.
+    - The command that trained them runs the recipe with their seed and their settings of the data.
     - What was measured was measured with published weights: their seed is among the `seeds`, whose value is *the* value; shares are 0 to 1.
       What is reported has its source.
 
@@ -84,6 +84,9 @@ def _check_command(card: ModelCard, weights: Weights, recipe: dict[str, Any]) ->
     require(trained == Path(card.config).stem, f"{card.name}: the command runs the config {trained!r}, the card's is {card.config}")
     seed = str(given.get("--seed_everything", recipe.get("seed_everything", 0)))
     require(seed == str(weights.seed), f"{card.name}: the command trains with seed {seed}, the weights' seed is {weights.seed}")
+    for setting, value in weights.data.items():
+        flag = f"--data.dataset.{setting}"
+        require(given.get(flag) == str(value), f"{card.name}: the command does not say {flag} {value}, as the weights' data does")
     require(weights.licence.strip() != "", f"{card.name}: its weights have no licence")
 
 

@@ -5,7 +5,7 @@ import fnmatch
 import re
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -80,6 +80,7 @@ class Weights:
         command: The command that trained them.
         licence: SPDX identifier of their licence.
         sha256: Checksums of `config.json` and `model.safetensors`.
+        data: Settings of the dataset besides the recipe's that they were trained and measured with, as the command has them.
         hub: Where they are; None where they ship beside the card, in `weights/<name>`.
     """
 
@@ -87,6 +88,7 @@ class Weights:
     command: str
     licence: str
     sha256: dict[str, str]
+    data: dict[str, int] = field(default_factory=dict)
     hub: HubFolder | None = None
 
 
@@ -237,7 +239,7 @@ def _record(entries: Any, kind: type[T], where: str) -> T:
         raise EventZooError(f"{where} must be a mapping, not {entries!r}")
     known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]  # T is a dataclass
     unknown = sorted(str(name) for name in set(entries) - set(known))
-    missing = [name for name, entry in known.items() if entry.default is MISSING and name not in entries]
+    missing = [name for name, entry in known.items() if entry.default is entry.default_factory is MISSING and name not in entries]
     if unknown or missing:
         found = [f"unknown entry: {', '.join(unknown)}"] * bool(unknown) + [f"missing: {', '.join(missing)}"] * bool(missing)
         raise EventZooError(f"{where}: {'; '.join(found)}")

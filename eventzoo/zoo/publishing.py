@@ -72,7 +72,7 @@ def push(
         _write(folder, source, model, half, repo_id.rpartition("/")[2], f"hf-hub:{repo_id}")
         commit = _upload(folder, repo_id, revision, private, message or f"Upload by eventzoo {__version__}")
         weights = source.card.weights if source.card else None
-        known = {"seed": weights.seed, "command": weights.command, "licence": weights.licence} if weights else {}
+        known = {"seed": weights.seed, "command": weights.command, "licence": weights.licence, "data": weights.data} if weights else {}
         return {**known, "sha256": checksums(folder), "hub": {"repo_id": repo_id, "revision": commit}}
 
 

@@ -51,6 +51,13 @@ def test_every_training_file_is_in_one_of_train_and_val(root):
     assert len(NMNIST(str(root)).at_split("test")) == 3
 
 
+def test_only_the_first_recordings_for_training(root):
+    for split, keys in (("train", ["Train/0/00002", "Train/3/00108"]), ("val", ["Train/0/00025", "Train/3/00100", "Train/9/00005"])):
+        assert [sample.key for sample in NMNIST(str(root), first=108).at_split(split)] == keys
+    assert [sample.key for sample in NMNIST(str(root), "val", first=24)] == ["Train/9/00005"]
+    assert len(NMNIST(str(root), "test", first=1)) == 3
+
+
 def test_found_by_its_usual_folder(root, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "N-MNIST").symlink_to(root)

@@ -1,5 +1,6 @@
 """Model cards: what is read, what is refused, and how the zoo is searched."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import eventzoo
 from eventzoo import EventZooError, shipped
 from eventzoo.zoo.cards import Measured, list_models, read_card
 
+DOCS = Path(__file__).parents[2] / "docs"
 CARD = {
     "format": 1,
     "summary": "A network.",
@@ -124,3 +126,12 @@ def test_every_card_names_a_recipe_that_trains_it():
         dataset = recipes[name]["data"]["dataset"]
         assert card.dataset == (dataset if isinstance(dataset, str) else dataset["class_path"])
         assert card.task == recipes[name]["model"]["class_path"].lower()
+
+
+@pytest.mark.parametrize(("file", "write"), [("zoo.md", "page"), ("results.csv", "results")])
+def test_the_pages_are_those_of_the_cards(file, write):
+    """If not: `python docs/make_zoo.py`."""
+    spec = importlib.util.spec_from_file_location("make_zoo", DOCS / "make_zoo.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (DOCS / file).read_text(encoding="utf-8") == getattr(module, write)(module.own_cards())

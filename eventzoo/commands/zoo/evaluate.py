@@ -25,12 +25,14 @@ def run(args: list[str]) -> None:
     described = None if ":" in given.model else card(given.model)
     if given.config is None and described is None:
         raise EventZooError(f"{given.model} does not say what to measure it on: give --config RECIPE")
-    own = described is not None and given.config in (None, described.config)
-    given.config = given.config or (described.config if described else None)
-    measured = described.measured if described and own else ()
+    own = described if described is not None and given.config in (None, described.config) else None
+    if own is not None:
+        given.config = own.config
+        rest = [f"--data.dataset.{name}={value}" for name, value in (own.weights.data if own.weights else {}).items()] + rest
+    measured = own.measured if own else ()
     splits = [given.split] if given.split else list(dict.fromkeys(metric.split for metric in measured)) or ["test"]
     model, data = evaluating.model_and_data(given, rest)
-    different = [line for split in splits for line in _compared(model, data, split, given.model, described if own else None)]
+    different = [line for split in splits for line in _compared(model, data, split, given.model, own)]
     if different:
         raise EventZooError("; ".join(different))
 

@@ -17,6 +17,11 @@ class NMNIST(FileDataset):
 
     The publishers' 10,000 test recordings are `test`. Of their 60,000 training recordings, those whose id is a multiple of
     five are `val` and the others `train`. Samples are ordered by digit, then id.
+
+    Args:
+        root: Folder of the dataset. Default: the dataset's usual folder name inside `$EVENTZOO_DATA`, or inside `data`.
+        split: `train`, `val` or `test`.
+        first: Take only training recordings whose id is at most this; None for all.
     """
 
     sensor_size = (34, 34)
@@ -27,10 +32,16 @@ class NMNIST(FileDataset):
         "so that it holds Train/0/00002.bin and so on."
     )
 
+    def __init__(self, root: str | None = None, split: Split = "train", first: int | None = None) -> None:
+        self.first = first
+        super().__init__(root, split)
+
     def _find(self) -> list[tuple[Path, int]]:
         found = [(*self._digit_and_id(path), path) for path in self.root.glob(f"{'Test' if self.split == 'test' else 'Train'}/**/*.bin")]
-        wanted = (entry for entry in found if self.split == "test" or held_out(entry[1]) == (self.split == "val"))
-        return [(path, digit) for digit, _, path in sorted(wanted)]
+        if self.split != "test":
+            found = [entry for entry in found if held_out(entry[1]) == (self.split == "val")]
+            found = [entry for entry in found if self.first is None or entry[1] <= self.first]
+        return [(path, digit) for digit, _, path in sorted(found)]
 
     def _digit_and_id(self, path: Path) -> tuple[int, int]:
         digit, name = path.parent.name, path.stem
