@@ -106,7 +106,7 @@ def usage() -> str:
         "examples:\n"
         "  eventzoo fit --config configs/aegnn_shapes.yaml\n"
         "  eventzoo fit --config configs/aegnn_nmnist.yaml --trainer.max_epochs 5\n"
-        "  eventzoo stream --model local-dir:runs/aegnn_shapes/version_0/model --input recording.dat\n"
+        "  eventzoo stream --model aegnn-nmnist --input recording.bin\n"
         "  eventzoo fit --help                        all settings of fit\n"
         "  eventzoo fit --model.backbone.help AEGNN   the settings of one part\n"
         "  eventzoo info AEGNN                        what a part is and takes\n\n"
