@@ -213,7 +213,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise EventZooError(f"{folder.absolute()} is not a saved model: it has no {CONFIG}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EventZooError(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("format"), int):
         raise EventZooError(f"{path} is not the config of a saved model: it names no format")
@@ -230,7 +230,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         wrong.add("packages")
     if not isinstance(config.get("sha256"), str):
         wrong.add("sha256")
-    if "sensor_size" not in wrong and [type(side) for side in config["sensor_size"]] != [int, int]:
+    if "sensor_size" not in wrong and not ([type(side) for side in config["sensor_size"]] == [int, int] and min(config["sensor_size"]) > 0):
         wrong.add("sensor_size")
     if "classes" not in wrong and not (config["classes"] and all(isinstance(name, str) for name in config["classes"])):
         wrong.add("classes")

@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -93,7 +94,7 @@ def build(spec: Mapping[str, Any], base: type[T], where: str = "specification") 
     """The part that a specification describes, type-checked argument by argument.
 
     Safe on specifications from strangers: before anything is imported, every import path in it must lie in eventzoo,
-    torch or a package that registers parts.
+    torch or a package that registers parts, and no text in it is taken for YAML or for the path of a file with more.
 
     Args:
         spec: `class_path` and `init_args`. A bare class name is looked up in the registries.
@@ -103,13 +104,16 @@ def build(spec: Mapping[str, Any], base: type[T], where: str = "specification") 
     Raises:
         EventZooError: The specification names something unknown or forbidden, or an argument is missing or wrong.
     """
-    from jsonargparse import ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentError, ArgumentParser, set_loader
 
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(base, "part", required=True)
+    set_loader("plain", lambda text: text)  # else import paths could hide in a text, as YAML
+    parser = ArgumentParser(exit_on_error=False, parser_mode="plain")
+    parser.add_argument("--part", type=base | None, required=True, sub_configs=False)  # add_subclass_arguments would read files
     try:
         parsed = parser.parse_object({"part": _resolved(spec, where)})
         return parser.instantiate(parsed).part  # type: ignore[no-any-return]
+    except RecursionError as error:
+        raise EventZooError(f"{where}: it is nested too deeply") from error
     except (ArgumentError, ValueError) as error:
         reason = refusal(error) or (str(error) if isinstance(error, ArgumentError) else None)
         if reason is None:
@@ -176,6 +180,8 @@ def _plugin_modules() -> set[str]:
 
 
 def _is_import_path(value: str) -> bool:
-    """Whether jsonargparse could import something for this string: dotted, and its first module is installed."""
+    """Whether jsonargparse could import something for this string: dotted, and its first module is installed or imported."""
     first, *rest = value.split(".")
-    return bool(rest) and all(name.isidentifier() for name in (first, *rest)) and importlib.util.find_spec(first) is not None
+    if not rest or not all(name.isidentifier() for name in (first, *rest)):
+        return False
+    return first in sys.modules or importlib.util.find_spec(first) is not None

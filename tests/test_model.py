@@ -124,6 +124,8 @@ def replace_weights(folder, weights):
         (lambda folder: change(folder, classes=[]), "is damaged"),
         (lambda folder: change(folder, sensor_size=[1]), "is damaged"),
         (lambda folder: change(folder, sensor_size=["a", "b"]), "is damaged"),
+        (lambda folder: change(folder, sensor_size=[34, 0]), "is damaged; look at: sensor_size"),
+        (lambda folder: (folder / "config.json").write_text("[" * 200_000), "config.json cannot be read"),
         (lambda folder: change(folder, task="dance"), "is damaged"),
         (lambda folder: change(folder, backbone={"class_path": "os.system"}), "backbone: refusing to import 'os.system'"),
         (lambda folder: change(folder, transforms=[{"class_path": "EventGraph"}]), "config.json: transforms: "),

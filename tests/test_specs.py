@@ -83,6 +83,49 @@ def test_bad_specifications_are_refused_in_words(spec, message, tmp_path, monkey
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture
+def strangers_module(tmp_path, monkeypatch):
+    """A module that leaves a trace when it is imported, and a file of YAML that names it."""
+    (tmp_path / "stranger.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\nclass Part: pass\n")
+    (tmp_path / "part.yaml").write_text("class_path: stranger.Part\n")
+    (tmp_path / "list").write_text("stranger.Part\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "imported"
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "stranger.Part",
+        "{class_path: stranger.Part}",
+        "part.yaml",
+        "list",
+        {"class_path": "part.yaml"},
+        {"class_path": ["stranger.Part"]},
+        {"class_path": " stranger.Part"},
+        {"stranger.Part": {}},
+        {"class_path": "eventzoo.data.transforms.RandomShift", "init_args": "part.yaml"},
+        {"class_path": "eventzoo.data.transforms.RandomShift", "init_args": {"pixels": 3}, "dict_kwargs": {"a": "stranger.Part"}},
+    ],
+    ids=str,
+)
+def test_nothing_of_a_stranger_is_imported_however_it_is_named(hidden, strangers_module):
+    nested = ({"class_path": "eventzoo.data.transforms.RandomApply", "init_args": {"transforms": value}} for value in ([hidden], hidden))
+    for spec in (hidden, *nested):
+        with pytest.raises(EventZooError):
+            build(spec, EventTransform)
+    assert not strangers_module.exists()
+
+
+def test_what_is_nested_without_end_is_refused():
+    spec = {"class_path": "eventzoo.data.transforms.RandomShift"}
+    for _ in range(5_000):
+        spec = {"class_path": "eventzoo.data.transforms.RandomApply", "init_args": {"transforms": [spec]}}
+    with pytest.raises(EventZooError, match="where: it is nested too deeply"):
+        build(spec, EventTransform, "where")
+
+
 def test_unknown_and_ambiguous_parts_say_so(monkeypatch):
     with pytest.raises(UnknownPartError, match="Did you mean EventGraph"):
         build({"class_path": "eventzoo.representations.EventGrap"}, Representation)
