@@ -7,7 +7,6 @@ import itertools
 import logging
 import os
 import re
-import sys
 import warnings
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,10 +20,11 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 from eventzoo import registry, shipped
+from eventzoo.commands.plugins import warnings_told
 from eventzoo.data import transforms
 from eventzoo.data.datamodule import EventDataModule, Stage, of_all_processes
 from eventzoo.data.preparing import find_store
-from eventzoo.errors import EventZooError, PluginError, PluginWarning
+from eventzoo.errors import EventZooError, PluginError
 from eventzoo.evaluation.report import Report
 from eventzoo.model import EventModel
 from eventzoo.plots import draw_predictions
@@ -68,11 +68,8 @@ def run(args: list[str]) -> None:
 
 def load_plugins() -> None:
     """Import every registered part, by which configs may then name it; say which cannot be imported."""
-    with warnings.catch_warnings(record=True) as broken:
-        warnings.simplefilter("always", PluginWarning)
+    with warnings_told():
         registry.load_all()
-    for warning in broken:
-        print(f"warning: {warning.message}", file=sys.stderr)
 
 
 _SILENCED = {

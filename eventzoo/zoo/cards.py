@@ -2,9 +2,12 @@
 
 import difflib
 import fnmatch
+import math
 import re
+import reprlib
 import types
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import yaml
 
 from eventzoo import shipped
-from eventzoo.errors import EventZooError
+from eventzoo.errors import EventZooError, PluginWarning
 
 T = TypeVar("T")
 
@@ -144,27 +147,35 @@ class ModelCard:
 
 
 def list_models(pattern: str = "*", *, task: str | None = None, dataset: str | None = None, pretrained: bool | None = None) -> list[str]:
-    """Names of the models of the zoo.
+    """Names of the models of the zoo. A card that does not read is warned of where it would have to be, and left out.
 
     Args:
         pattern: A shell pattern that the name matches, such as `"aegnn*"`.
         task: Only those for this task, `classification` or `detection`.
         dataset: Only those trained on the dataset of this class name.
         pretrained: Only those with published weights, or only those without.
-
-    Raises:
-        EventZooError: A card is damaged.
     """
     names = fnmatch.filter(shipped.files("zoo"), pattern)
     if task is None and dataset is None and pretrained is None:
         return names
     return [
-        name
-        for name in names
-        if task in (None, card(name).task)
-        and (dataset is None or card(name).dataset.lower() == dataset.lower())
-        and pretrained in (None, card(name).weights is not None)
+        described.name
+        for described in readable(names)
+        if task in (None, described.task)
+        and (dataset is None or described.dataset.lower() == dataset.lower())
+        and pretrained in (None, described.weights is not None)
     ]
+
+
+def readable(names: Iterable[str]) -> list[ModelCard]:
+    """The cards of these models, but for those that do not read: one package's damaged card must not hide the others'."""
+    found = []
+    for name in names:
+        try:
+            found.append(card(name))
+        except EventZooError as error:
+            warnings.warn(f"the model {name} is left out: {error}", PluginWarning, stacklevel=3)
+    return found
 
 
 def card(name: str) -> ModelCard:
@@ -190,12 +201,14 @@ def read_card(path: Path) -> ModelCard:
         EventZooError: It does not read as a card, or is of a newer version of eventzoo.
     """
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        entries = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # it is a SafeLoader
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise EventZooError(f"{path} cannot be read: {error}") from error
     if not isinstance(entries, dict) or type(entries.get("format")) is not int:
         raise EventZooError(f"{path} is not a model card: it names no format")
-    if entries.pop("format") > FORMAT:
+    if (written := entries.pop("format")) < 1:
+        raise EventZooError(f"{path}: format must be 1 or more, not {written}")
+    if written > FORMAT:
         raise EventZooError(f"{path} is a model card of a newer version; upgrade eventzoo, which reads format {FORMAT}")
     if reserved := {"name", "path"} & set(entries):
         raise EventZooError(f"{path}: unknown entry: {', '.join(sorted(reserved))}; a card's name is its file's")
@@ -214,6 +227,17 @@ def read_card(path: Path) -> ModelCard:
     return read
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML whose entries are there once: of two, the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read(value: Any, kind: Any, where: str) -> Any:
     """A value as the type says, records from mappings; refuses everything else, in words."""
     if is_dataclass(kind) and isinstance(kind, type):
@@ -226,17 +250,18 @@ def _read(value: Any, kind: Any, where: str) -> Any:
     if get_origin(kind) is dict and isinstance(value, dict):
         of_key, of_value = get_args(kind)
         return {_read(key, of_key, where): _read(item, of_value, f"{where}.{key}") for key, item in value.items()}
-    if kind is float and type(value) is int:
+    if kind is float and type(value) in (int, float) and math.isfinite(value):
         return float(value)
-    if isinstance(kind, type) and isinstance(value, kind) and not isinstance(value, bool):
+    if isinstance(kind, type) and kind is not float and isinstance(value, kind) and not isinstance(value, bool):
         return value
-    wanted = {tuple: "a list", dict: "a mapping"}.get(get_origin(kind) or kind, getattr(kind, "__name__", str(kind)))
-    raise EventZooError(f"{where} must be {wanted}, not {value!r}")
+    words = {tuple: "a list", dict: "a mapping", float: "a number"}
+    wanted = words.get(get_origin(kind) or kind, getattr(kind, "__name__", str(kind)))
+    raise EventZooError(f"{where} must be {wanted}, not {reprlib.repr(value)[:200]}")
 
 
 def _record(entries: Any, kind: type[T], where: str) -> T:
     if not isinstance(entries, Mapping):
-        raise EventZooError(f"{where} must be a mapping, not {entries!r}")
+        raise EventZooError(f"{where} must be a mapping, not {reprlib.repr(entries)[:200]}")
     known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]  # T is a dataclass
     unknown = sorted(str(name) for name in set(entries) - set(known))
     missing = [name for name, entry in known.items() if entry.default is entry.default_factory is MISSING and name not in entries]

@@ -8,6 +8,7 @@ import yaml
 
 import eventzoo
 from eventzoo import EventZooError, shipped
+from eventzoo.errors import PluginWarning
 from eventzoo.zoo.cards import Measured, list_models, read_card
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -63,6 +64,7 @@ def test_where_weights_on_the_hub_are_is_told(tmp_path):
     ("changes", "message"),
     [
         ({"format": "absent"}, "is not a model card: it names no format"),
+        ({"format": 0}, "format must be 1 or more, not 0"),
         ({"format": 2}, "is a model card of a newer version; upgrade eventzoo, which reads format 1"),
         ({"summary": "absent", "task": "absent"}, "missing: summary, task"),
         ({"extra": 1}, "unknown entry: extra"),
@@ -71,7 +73,10 @@ def test_where_weights_on_the_hub_are_is_told(tmp_path):
         ({"task": "segmentation"}, "task must be classification or detection, not 'segmentation'"),
         ({"config": "/etc/recipe.yaml"}, "config must be configs/NAME.yaml"),
         ({"measured": 3}, "measured must be a list, not 3"),
-        ({"measured": [{**CARD["measured"][0], "value": "high"}]}, r"measured\[0\]: value must be float, not 'high'"),
+        ({"measured": [{**CARD["measured"][0], "value": "high"}]}, r"measured\[0\]: value must be a number, not 'high'"),
+        ({"measured": [{**CARD["measured"][0], "value": float("nan")}]}, r"measured\[0\]: value must be a number, not nan"),
+        ({"measured": [{**CARD["measured"][0], "seeds": {3: float("inf")}}]}, "seeds.3 must be a number, not inf"),
+        ({"measured": [{**CARD["measured"][0], "value": True}]}, r"measured\[0\]: value must be a number, not True"),
         ({"measured": [{**CARD["measured"][0], "note": "n"}]}, r"measured\[0\]: unknown entry: note"),
         ({"measured": [{**CARD["measured"][0], "seeds": {"a": 1}}]}, "seeds must be int, not 'a'"),
         ({"weights": {**CARD["weights"], "seed": True}}, "seed must be int, not True"),
@@ -85,11 +90,59 @@ def test_bad_cards_are_refused(tmp_path, changes, message):
         read(tmp_path, **changes)
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", "3", "a: !!python/object/apply:os.system [ls]"])
+@pytest.mark.parametrize("text", ["[1]", "{", "3", "a: !!python/object/apply:os.system [ls]", "[" * 5_000, "format: 1\nformat: 1"])
 def test_what_is_no_card_is_refused(tmp_path, text):
     (tmp_path / "no.yaml").write_text(text)
     with pytest.raises(EventZooError, match=r"no\.yaml (is not a model card|cannot be read)"):
         read_card(tmp_path / "no.yaml")
+
+
+def test_an_entry_that_is_there_twice_is_named(tmp_path):
+    (tmp_path / "no.yaml").write_text("format: 1\nreported:\n- {name: accuracy, value: 0.9, name: mAP}\n")
+    with pytest.raises(EventZooError, match="name is there twice"):
+        read_card(tmp_path / "no.yaml")
+
+
+def test_what_would_fill_memory_when_written_out_is_refused_in_a_line(tmp_path):
+    minimal = ("task", "dataset", "config", "paper")
+    entries = "\n".join(f"{name}: x" for name in minimal)
+    references = "\n".join(f"- &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]" for n in range(30))
+    (tmp_path / "no.yaml").write_text(f"format: 1\n{entries}\nsummary:\n- &a0 [x]\n{references}\n")
+    with pytest.raises(EventZooError, match="summary must be str, not ") as error:
+        read_card(tmp_path / "no.yaml")
+    assert len(str(error.value)) < 1_000
+
+
+@pytest.fixture
+def with_damaged_cards(tmp_path, monkeypatch):
+    """Beside ours, a package whose cards do not read, and one that has a card of a name of ours."""
+    own = shipped.folders("zoo")["eventzoo"]
+    for package, name in (("broken", "broken"), ("another", "aegnn-gen1")):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / f"{name}.yaml").write_text("format: 1\n")
+    (tmp_path / "broken" / "folder.yaml").mkdir()
+    monkeypatch.setattr(shipped, "folders", lambda _: {"eventzoo": own, "broken": tmp_path / "broken", "another": tmp_path / "another"})
+
+
+def test_damaged_cards_of_a_package_do_not_hide_the_others(with_damaged_cards, command_line, capsys):
+    assert eventzoo.info("aegnn-nmnist").task == "classification"
+    assert {"broken", "aegnn-nmnist"} <= set(list_models())
+    with pytest.warns(
+        PluginWarning, match=r"the model (broken|folder|aegnn-gen1) is left out: .*(missing|cannot be read|several)"
+    ) as warned:
+        found = list_models(task="detection")
+    assert len(warned) == 3
+    assert "aegnn-shapes-detection" in found
+    assert not {"broken", "folder", "aegnn-gen1"} & set(found)
+    command_line("models", "--task", "detection")
+    printed = capsys.readouterr()
+    assert "aegnn-shapes-detection" in printed.out
+    assert [line.split(":")[:2] for line in printed.err.splitlines()] == [
+        ["warning", f" the model {name} is left out"] for name in ("aegnn-gen1", "broken", "folder")
+    ]
+    command_line("list")
+    with pytest.raises(EventZooError, match=r"broken\.yaml: missing: summary"):
+        eventzoo.load("broken")
 
 
 def test_the_zoo_is_searched():

@@ -48,8 +48,8 @@ def zoo(tmp_path, make_events, monkeypatch):
         },
     }
 
-    def say(accuracy):
-        measured = {"dataset": "NMNIST", "split": "val", "name": "accuracy", "value": accuracy, "protocol": "p", "seeds": {0: accuracy}}
+    def say(accuracy, metric="accuracy"):
+        measured = {"dataset": "NMNIST", "split": "val", "name": metric, "value": accuracy, "protocol": "p", "seeds": {0: accuracy}}
         (tmp_path / "zoo" / "tiny.yaml").write_text(yaml.safe_dump({**card, "measured": [measured]}))
         (tmp_path / "zoo" / "bare.yaml").write_text(yaml.safe_dump({**card, "weights": None, "task": "detection"}))
         read_card.cache_clear()
@@ -72,6 +72,12 @@ def test_numbers_that_are_not_the_cards_are_an_error(zoo, command_line, capsys):
     with pytest.raises(SystemExit, match=r"accuracy on split val is 0\.875, not the 1\.0 of the card of tiny"):
         command_line("test", "--model=tiny")
     assert "0.8750" in capsys.readouterr().out
+
+
+def test_numbers_that_nothing_measures_are_an_error(zoo, command_line):
+    zoo(0.004, "top-5")
+    with pytest.raises(SystemExit, match=r"top-5 on split val, which the card of tiny has, is not measured: there is accuracy$"):
+        command_line("test", "--model", "tiny")
 
 
 def test_any_saved_model_is_measured(zoo, command_line, capsys, tmp_path):

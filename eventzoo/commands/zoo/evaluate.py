@@ -61,11 +61,13 @@ def _compared(model: "EventModel", data: "EventDataModule", split: str, name: st
     columns = ("metric", "measured", "card")
     title = f"{name} on {count:,} recordings of {type(data.dataset).__name__}, split {split}"
     tables.show(title, columns if expected else columns[:2], rows if expected else [row[:2] for row in rows])
-    return [
-        f"{metric} on split {split} is {numbers.get(metric)}, not the {value} of the card of {name}"
-        for metric, value in expected.items()
-        if abs((numbers.get(metric) or 0.0) - value) > TOLERANCE
-    ]
+    different = []
+    for metric, value in expected.items():
+        if (found := numbers.get(metric)) is None:
+            different.append(f"{metric} on split {split}, which the card of {name} has, is not measured: there is {', '.join(numbers)}")
+        elif not abs(found - value) <= TOLERANCE:  # a NaN is not at most anything
+            different.append(f"{metric} on split {split} is {found}, not the {value} of the card of {name}")
+    return different
 
 
 def _measured(model: "EventModel", data: "EventDataModule", split: str) -> tuple[dict[str, float | None], int]:

@@ -3,7 +3,9 @@
 import argparse
 
 from eventzoo.commands import tables
-from eventzoo.zoo import card, list_models
+from eventzoo.commands.plugins import warnings_told
+from eventzoo.zoo import list_models
+from eventzoo.zoo.cards import readable
 
 _COLUMNS = ("model", "task", "dataset", "weights", "measured by us", "reported")
 
@@ -11,12 +13,13 @@ _COLUMNS = ("model", "task", "dataset", "weights", "measured by us", "reported")
 def run(args: list[str]) -> None:
     """Print the table."""
     given = _parser().parse_args(args)
-    names = list_models(given.pattern, task=given.task, dataset=given.dataset, pretrained=given.pretrained)
-    if not names:
+    with warnings_told():
+        cards = readable(list_models(given.pattern, task=given.task, dataset=given.dataset, pretrained=given.pretrained))
+    if not cards:
         print("no model is like that; `eventzoo models` shows all")
         return
     rows = []
-    for described in map(card, names):
+    for described in cards:
         where = "none" if described.weights is None else "Hub" if described.weights.hub else "installed"
         measured = ", ".join(f"{metric.name} {metric.value:.3f} ({metric.split})" for metric in described.measured)
         reported = ", ".join(f"{metric.name} {metric.value:.3f}" for metric in described.reported)
