@@ -86,10 +86,13 @@ def _run(args: list[str]) -> None:
 
 
 def _names_a_model(args: list[str]) -> bool:
-    """Whether arguments say `--model` with what `eventzoo.load` takes, and not with a task's class."""
+    """Whether arguments say `--model` with what `eventzoo.load` takes, or is spelt like it, and not with a task's class."""
     values = [value for flag, value in itertools.pairwise(args) if flag == "--model"]
     values += [arg.removeprefix("--model=") for arg in args if arg.startswith("--model=")]
-    return any(value in shipped.files("zoo") or not value.replace(".", "").isidentifier() for value in values)
+    return any(
+        value in shipped.files("zoo") or (value.islower() and "." not in value) or not value.replace(".", "").isidentifier()
+        for value in values
+    )
 
 
 def _without_traceback(message: str) -> str:

@@ -90,7 +90,7 @@ def test_bad_cards_are_refused(tmp_path, changes, message):
         read(tmp_path, **changes)
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", "3", "a: !!python/object/apply:os.system [ls]", "[" * 5_000, "format: 1\nformat: 1"])
+@pytest.mark.parametrize("text", ["[1]", "{", "3", "a: !!python/object/apply:os.system [ls]", "[" * 400 + "]" * 400, "format: 1\nformat: 1"])
 def test_what_is_no_card_is_refused(tmp_path, text):
     (tmp_path / "no.yaml").write_text(text)
     with pytest.raises(EventZooError, match=r"no\.yaml (is not a model card|cannot be read)"):
