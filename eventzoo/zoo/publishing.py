@@ -55,7 +55,8 @@ def push(
         half: As `export` takes it.
 
     Returns:
-        The entry `weights` of a card for what is published, as far as it is known: `hub`, `sha256`, `seed`, `command`, `licence`.
+        The entry `weights` of a card for what is published, as far as it is known: `hub`, `sha256`, `seed`, `command`, `licence`,
+        `data`.
 
     Raises:
         EventZooError: As `export`; or there is no login, no right to write, no network, or the Hub refuses. No file is published then.
@@ -72,7 +73,9 @@ def push(
         _write(folder, source, model, half, repo_id.rpartition("/")[2], f"hf-hub:{repo_id}")
         commit = _upload(folder, repo_id, revision, private, message or f"Upload by eventzoo {__version__}")
         weights = source.card.weights if source.card else None
-        known = {"seed": weights.seed, "command": weights.command, "licence": weights.licence, "data": weights.data} if weights else {}
+        known: dict[str, Any] = {"seed": weights.seed, "command": weights.command, "licence": weights.licence} if weights else {}
+        if weights and weights.data:
+            known["data"] = weights.data
         return {**known, "sha256": checksums(folder), "hub": {"repo_id": repo_id, "revision": commit}}
 
 

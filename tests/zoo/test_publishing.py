@@ -190,6 +190,12 @@ def test_pushed_and_loaded_from_the_printed_line(hub, saved, card, make_events, 
     assert (loaded.predict(events).logits == eventzoo.load(f"local-dir:{saved}").predict(events).logits).all()
 
 
+def test_settings_of_the_data_stay_with_the_weights(hub, saved, card):
+    entries = yaml.safe_load(card.read_text())
+    write_card(card.parent, {**entries, "weights": {**entries["weights"], "data": {"first": 600}}})
+    assert push(f"local-dir:{saved}", "us/net", card=card)["data"] == {"first": 600}
+
+
 def test_a_private_branch(hub, saved):
     first = push(f"local-dir:{saved}", "us/net", private=True)
     second = push(f"local-dir:{saved}", "us/net", "halves", private=True, half=True)
