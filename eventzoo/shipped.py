@@ -24,7 +24,7 @@ _IN_WHEEL = {"configs": _PACKAGE / "configs", "zoo": _PACKAGE / "zoo" / "cards"}
 
 @cache
 def folders(kind: Kind) -> dict[str, Path]:
-    """The folders of YAML files by the package that brings them, eventzoo's first.
+    """The folders of YAML files by the entry points that name them, `eventzoo` first.
 
     eventzoo's own lies inside the package where it was installed from a wheel, beside it in a source checkout.
     """
@@ -33,8 +33,8 @@ def folders(kind: Kind) -> dict[str, Path]:
     for point in sorted(importlib.metadata.entry_points(group="eventzoo.zoo")):
         module = importlib.util.find_spec(point.module.split(".")[0])
         for location in module.submodule_search_locations or [] if module else []:
-            found[point.dist.name if point.dist else point.name] = Path(location, *point.module.split(".")[1:], kind)
-    return {package: folder for package, folder in found.items() if folder.is_dir()}
+            found[f"{point.name} = {point.value}"] = Path(location, *point.module.split(".")[1:], kind)
+    return {brought: folder for brought, folder in found.items() if folder.is_dir()}
 
 
 def files(kind: Kind) -> dict[str, list[Path]]:

@@ -64,6 +64,7 @@ def test_where_weights_on_the_hub_are_is_told(tmp_path):
     ("changes", "message"),
     [
         ({"format": "absent"}, "is not a model card: it names no format"),
+        ({"format": True}, "is not a model card: it names no format"),
         ({"format": 0}, "format must be 1 or more, not 0"),
         ({"format": 2}, "is a model card of a newer version; upgrade eventzoo, which reads format 1"),
         ({"summary": "absent", "task": "absent"}, "missing: summary, task"),
@@ -81,7 +82,9 @@ def test_where_weights_on_the_hub_are_is_told(tmp_path):
         ({"measured": [{**CARD["measured"][0], "seeds": {"a": 1}}]}, "seeds must be int, not 'a'"),
         ({"weights": {**CARD["weights"], "seed": True}}, "seed must be int, not True"),
         ({"weights": {**CARD["weights"], "sha256": {"config.json": "0" * 64}}}, "must have the SHA-256 of config.json and of model"),
+        ({"weights": {**CARD["weights"], "sha256": {"config.json": "0" * 64, "model.safetensors": "1" * 63}}}, "must have the SHA-256"),
         ({"weights": {**CARD["weights"], "hub": {"repo_id": "us/net", "revision": "main"}}}, "must be a full commit"),
+        ({"weights": {**CARD["weights"], "hub": {"repo_id": "us/net", "revision": "a" * 41}}}, "must be a full commit"),
         ({"weights": ["x"]}, "weights must be a mapping"),
     ],
 )
@@ -90,7 +93,9 @@ def test_bad_cards_are_refused(tmp_path, changes, message):
         read(tmp_path, **changes)
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", "3", "a: !!python/object/apply:os.system [ls]", "[" * 400 + "]" * 400, "format: 1\nformat: 1"])
+@pytest.mark.parametrize(
+    "text", ["[1]", "{", "3", "a: !!python/object/apply:os.system [ls]", "[" * 400 + "]" * 400, "format: 1\nformat: 1"]
+)
 def test_what_is_no_card_is_refused(tmp_path, text):
     (tmp_path / "no.yaml").write_text(text)
     with pytest.raises(EventZooError, match=r"no\.yaml (is not a model card|cannot be read)"):

@@ -68,10 +68,11 @@ def test_the_numbers_of_a_card_are_measured_again(zoo, command_line, capsys):
 
 
 def test_numbers_that_are_not_the_cards_are_an_error(zoo, command_line, capsys):
-    zoo(1.0)
-    with pytest.raises(SystemExit, match=r"accuracy on split val is 0\.875, not the 1\.0 of the card of tiny"):
-        command_line("test", "--model=tiny")
-    assert "0.8750" in capsys.readouterr().out
+    zoo(0.885)
+    for recipe in ([], ["--config", "tiny"], ["--config", "configs/tiny.yaml", "--split", "val"]):
+        with pytest.raises(SystemExit, match=r"accuracy on split val is 0\.875, not the 0\.885 of the card of tiny"):
+            command_line("test", "--model=tiny", *recipe)
+        assert "0.8750" in capsys.readouterr().out
 
 
 def test_numbers_that_nothing_measures_are_an_error(zoo, command_line):

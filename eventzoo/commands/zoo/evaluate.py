@@ -1,6 +1,7 @@
 """eventzoo test --model: measure a saved model, and compare a model of the zoo with its card."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventzoo.commands import evaluating, tables
@@ -25,7 +26,7 @@ def run(args: list[str]) -> None:
     described = None if ":" in given.model else card(given.model)
     if given.config is None and described is None:
         raise EventZooError(f"{given.model} does not say what to measure it on: give --config RECIPE")
-    own = described if described is not None and given.config in (None, described.config) else None
+    own = described if described is not None and given.config in (None, described.config, Path(described.config).stem) else None
     if own is not None:
         given.config = own.config
         rest = [f"--data.dataset.{name}={value}" for name, value in (own.weights.data if own.weights else {}).items()] + rest
