@@ -151,7 +151,7 @@ def untrained(described: ModelCard) -> "EventModel":
     transforms = [build(_spec(transform), EventTransform, f"{path}: eval_transforms") for transform in data.get("eval_transforms") or []]
     settings = recipe["model"]["init_args"]
     network = _spec(settings["backbone"])
-    if "in_channels" in inspect.signature(registry.get("backbones", network["class_path"])).parameters:
+    if "in_channels" in inspect.signature(registry.get("backbones", network["class_path"].rpartition(".")[2])).parameters:
         network["init_args"]["in_channels"] = representation.channels
     backbone = build(network, Backbone, f"{path}: backbone")
     head = build(_spec(settings["head"]), Head, f"{path}: head") if "head" in settings else ClassificationHead(settings.get("dropout", 0.0))

@@ -146,6 +146,11 @@ def test_another_models_card_is_refused(saved, card, tmp_path, change, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_of_the_zoo_has_its_card(card, tmp_path):
+    with pytest.raises(EventZooError, match=r"asynet-nmnist has its card in the zoo; leave out .*net\.yaml"):
+        export("asynet-nmnist", tmp_path / "out", card=card)
+
+
 def test_an_export_is_whole_or_not_at_all(saved, tmp_path, monkeypatch):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.txt").write_text("years of work")

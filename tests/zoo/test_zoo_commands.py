@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import eventzoo
-from eventzoo import shipped
+from eventzoo import EventZooError, shipped
 from eventzoo.model import EventModel
 from eventzoo.tasks.heads import ClassificationHead
 from eventzoo.zoo.cards import read_card
@@ -92,6 +92,33 @@ def test_any_saved_model_is_measured(zoo, command_line, capsys, tmp_path):
     for misspelt in ("tiny-", "tinny"):
         with pytest.raises(SystemExit, match=rf"no model named '{misspelt}'. Did you mean tiny"):
             command_line("test", "--model", misspelt, "--config", "tiny")
+
+
+@pytest.mark.parametrize("name", ["SparseVGG", "eventzoo.backbones.SparseVGG"])
+def test_a_network_has_the_channels_of_its_representation(zoo, tmp_path, name):
+    recipe = tmp_path / "configs" / "tiny.yaml"
+    backbone = {"class_path": name, "init_args": {"sensor_size": [34, 34], "stages": [[4, 4], [4]], "out_channels": 4}}
+    entries = {
+        "data": {"representation": {"class_path": "VoxelGrid", "init_args": {"bins": 5}}},
+        "model": {"init_args": {"backbone": backbone}},
+    }
+    recipe.write_text(yaml.safe_dump(entries))
+    model = eventzoo.load("tiny", pretrained=False)
+    assert model.backbone.init_args["in_channels"] == model.representation.channels == 5
+
+
+def test_nothing_of_a_malicious_recipe_is_run(zoo, tmp_path):
+    bomb = {"class_path": "os.system", "init_args": {"command": f"touch {tmp_path / 'hacked'}"}}
+    recipe = {"data": {"representation": "Histogram"}, "model": {"init_args": {"backbone": bomb}}}
+    for changed in (
+        recipe,
+        {**recipe, "data": {"representation": bomb}},
+        {**recipe, "data": {"representation": "Histogram", "eval_transforms": [bomb]}},
+    ):
+        (tmp_path / "configs" / "tiny.yaml").write_text(yaml.safe_dump(changed))
+        with pytest.raises(EventZooError, match=r"refusing to import 'os\.system'|no backbone named 'system'"):
+            eventzoo.load("tiny", pretrained=False)
+    assert not (tmp_path / "hacked").exists()
 
 
 def test_the_table(zoo, command_line, capsys):
