@@ -1,5 +1,6 @@
 """Checkpoints of other projects are read, hostile and damaged ones are refused, and nothing in them is run."""
 
+import argparse
 import os
 import pickle
 import re
@@ -9,8 +10,9 @@ import sys
 import types
 import zipfile
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -88,6 +90,17 @@ def test_classes_of_trainings_stand_for_nothing(tmp_path, monkeypatch):
     assert not ran
     assert notes[1] == "named in the file, and neither imported nor run: pytorch_lightning.callbacks.EarlyStopping"
     assert set(torch.serialization.get_safe_globals()) == allowed
+
+
+@pytest.mark.parametrize("kind", [argparse.ArgumentParser, np.dtypes.Float64DType, PurePath], ids=str)
+def test_names_beside_those_of_trainings(tmp_path, kind):
+    """What only begins as something that trainings leave, or lies in the same module, is no checkpoint's; a path is."""
+    torch.save({"state_dict": STATE, "kind": kind}, tmp_path / "it.ckpt")
+    if kind is PurePath:
+        assert same(read_state(tmp_path / "it.ckpt").state)
+    else:
+        with pytest.raises(EventZooError, match=rf"names {kind.__module__}\.{kind.__name__}, which no checkpoint needs"):
+            read_state(tmp_path / "it.ckpt")
 
 
 HOSTILE = {

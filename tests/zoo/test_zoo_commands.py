@@ -48,9 +48,11 @@ def zoo(tmp_path, make_events, monkeypatch):
         },
     }
 
-    def say(accuracy, metric="accuracy"):
+    def say(accuracy, metric="accuracy", **weights):
         measured = {"dataset": "NMNIST", "split": "val", "name": metric, "value": accuracy, "protocol": "p", "seeds": {0: accuracy}}
-        (tmp_path / "zoo" / "tiny.yaml").write_text(yaml.safe_dump({**card, "measured": [measured]}))
+        (tmp_path / "zoo" / "tiny.yaml").write_text(
+            yaml.safe_dump({**card, "weights": {**card["weights"], **weights}, "measured": [measured]})
+        )
         (tmp_path / "zoo" / "bare.yaml").write_text(yaml.safe_dump({**card, "weights": None, "task": "detection"}))
         read_card.cache_clear()
 
@@ -67,6 +69,14 @@ def test_the_numbers_of_a_card_are_measured_again(zoo, command_line, capsys):
     assert printed.splitlines()[-1].split() == ["accuracy", "0.8750", "0.8750"]
 
 
+def test_the_data_are_those_that_the_weights_name(zoo, command_line, capsys):
+    zoo(1.0, data={"first": 10})  # three recordings are for validation then, before the one that is answered wrongly
+    command_line("test", "--model", "tiny")
+    assert "tiny on 3 recordings" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"is 0\.875, not the 1\.0"):
+        command_line("test", "--model", "tiny", "--data.dataset.first", "100")
+
+
 def test_numbers_that_are_not_the_cards_are_an_error(zoo, command_line, capsys):
     zoo(0.885)
     for recipe in ([], ["--config", "tiny"], ["--config", "configs/tiny.yaml", "--split", "val"]):
@@ -79,6 +89,15 @@ def test_numbers_that_nothing_measures_are_an_error(zoo, command_line):
     zoo(0.004, "top-5")
     with pytest.raises(SystemExit, match=r"top-5 on split val, which the card of tiny has, is not measured: there is accuracy$"):
         command_line("test", "--model", "tiny")
+
+
+def test_a_detector_is_measured(command_line, capsys, tmp_path):
+    eventzoo.load("aegnn-shapes-detection", pretrained=False).save(tmp_path / "net")
+    command_line("test", "--model", f"local-dir:{tmp_path / 'net'}", "--config", "aegnn_shapes_detection", "--data.dataset.size", "2")
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert " ".join(printed[0]).endswith("on 2 recordings of MovingShapes, split test")
+    assert [row[0] for row in printed[2:]][-3:] == ["precision", "recall", "F1"]
+    assert ["AP_large", "—"] in printed
 
 
 def test_any_saved_model_is_measured(zoo, command_line, capsys, tmp_path):
