@@ -85,10 +85,10 @@ def test_bad_specifications_are_refused_in_words(spec, message, tmp_path, monkey
 
 @pytest.fixture
 def strangers_module(tmp_path, monkeypatch):
-    """A module that leaves a trace when it is imported, and a file of YAML that names it."""
+    """A module that leaves a trace when it is imported, and files that name it."""
     (tmp_path / "stranger.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\nclass Part: pass\n")
     (tmp_path / "part.yaml").write_text("class_path: stranger.Part\n")
-    (tmp_path / "list").write_text("stranger.Part\n")
+    (tmp_path / "name").write_text("stranger.Part")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "imported"
@@ -100,7 +100,7 @@ def strangers_module(tmp_path, monkeypatch):
         "stranger.Part",
         "{class_path: stranger.Part}",
         "part.yaml",
-        "list",
+        "name",
         {"class_path": "part.yaml"},
         {"class_path": ["stranger.Part"]},
         {"class_path": " stranger.Part"},

@@ -150,6 +150,10 @@ SEED_IN_A_WORD = "eventzoo fit --config=configs/asynet_nmnist.yaml --seed_everyt
             {"weights": {**PUBLISHED, "command": "eventzoo fit --config asl_dvs"}},
             "net: the command runs the config 'asl_dvs', the card's is ",
         ),
+        (
+            {"weights": {**PUBLISHED, "data": {"first": 9}}},
+            "net: the command does not say --data.dataset.first 9, as the weights' data does",
+        ),
         ({"weights": PUBLISHED}, "net: its weights cannot be loaded: EventZooError: "),
         ({"weights": None, "measured": [MEASURED]}, "net: it has measured values and no published weights that anyone could measure"),
         ({"reported": [{"dataset": "NMNIST", "name": "accuracy", "value": 0.9, "source": ""}]}, "net: the reported accuracy has no source"),
@@ -198,4 +202,13 @@ def test_a_card_whose_weights_are_no_numbers(card):
     model = eventzoo.load("asynet-nmnist", pretrained=False)
     next(model.parameters()).data[0] = float("nan")
     with pytest.raises(AssertionError, match=r"net: backbone\.\S+ of its weights is not finite"):
+        check_model_card(with_weights(card, model))
+
+
+def test_a_card_whose_model_answers_no_numbers(card):
+    model = eventzoo.load("asynet-nmnist", pretrained=False)
+    for name, statistic in model.backbone.named_buffers():
+        if name.endswith("running_var"):
+            statistic.fill_(-1)
+    with pytest.raises(AssertionError, match="net: what it says of a recording of 0 events is not finite"):
         check_model_card(with_weights(card, model))
