@@ -70,7 +70,7 @@ def locate(name: str) -> SavedModel:
     if _is_place(name):
         prefix, _, place = name.partition(":")
         repo_id, _, revision = place.partition("@")
-        return SavedModel(Path(place)) if prefix == "local-dir" else SavedModel(fetch(repo_id, revision), repo_id)
+        return SavedModel(Path(place).expanduser()) if prefix == "local-dir" else SavedModel(fetch(repo_id, revision), repo_id)
     described = card(name)
     if described.weights is None:
         raise EventZooError(
