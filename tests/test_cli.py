@@ -90,6 +90,7 @@ class StopsInEpoch(Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_equals_undisturbed(command_line, in_folder, capsys, monkeypatch, scalars):
     settings = (*SMALL, "--trainer.max_epochs", 3)
     command_line("fit", *settings)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent / "thirdparty"
 
 
@@ -17,6 +19,7 @@ def run(code_or_args, folder, *extra):
     )
 
 
+@pytest.mark.slow
 def test_trains_through_yaml_beside_a_broken_sibling(tmp_path):
     done = run(["-m", "eventzoo", "fit", "--config", HERE / "recipe.yaml"], tmp_path)
     assert done.returncode == 0, done.stderr

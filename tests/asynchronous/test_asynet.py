@@ -50,6 +50,7 @@ def small(classifier):
     return made
 
 
+@pytest.mark.slow
 def test_a_small_network(small):
     check_async_converter(small(), moving(300, SIZE), tolerance=1e-5)
 
